@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Everything that can go wrong, in one hierarchy that says what happened to the money.
+
+::
+
+    RunflowError
+    ├── BeforeMoneyError                nothing was submitted by this attempt
+    │   ├── InvalidRequestError         a parameter breaks a rule (also a ``ValueError``)
+    │   ├── ConfigurationError          connection, config or package set-up
+    │   ├── DestinationError            the bucket or prefix cannot be used
+    │   │   └── NameTakenError          another picture has that name
+    │   ├── JournalError                the intent could not be recorded
+    │   └── ApiError                    Runflow said no, or nothing at all
+    │       ├── AuthenticationError     401
+    │       ├── InsufficientCreditError 402
+    │       ├── PermissionDeniedError   403
+    │       ├── NotFoundError           404
+    │       ├── ConflictError           409
+    │       ├── RequestRejectedError    400, 422 and any other 4xx
+    │       ├── RateLimitedError        429
+    │       ├── ServiceUnavailableError 5xx
+    │       ├── TransportError          no HTTP answer
+    │       └── MalformedResponseError  a 2xx that is not what the API promises
+    └── AfterMoneyError                 a run exists, or may exist
+        ├── SubmissionUncertainError    sent, no usable answer; a retry looks before it pays
+    ├── SubmissionUnknownError      sent, no usable answer, and nothing can tell
+        ├── RunFailedError              failed; failed runs are not billed
+        │   └── RunBlockedError         stopped by content moderation
+        ├── RunCancelledError           cancelled; cancelling does not refund
+        ├── RunUnreachableError         recorded here, but Runflow does not show it to this account
+        ├── RunTimeoutError             still going at the deadline
+        ├── RunPartialError             fewer pictures than asked for; what came is landed
+        └── LandingError                paid, but not yet in the bucket
+            └── OutputsGoneError        paid, and Runflow no longer has the pictures
+
+Each class says whether a retry of the task can help (:attr:`RunflowError.retry`):
+``"never"``, ``"after"`` (a given number of seconds) or ``"default"`` (the task's own retries).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+Retry = Literal["never", "after", "default"]
+
+
+class RunflowError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    retry: ClassVar[Retry] = "default"
+
+
+class BeforeMoneyError(RunflowError):
+    """Nothing was submitted by this attempt, so nothing is billed for it."""
+
+
+class InvalidRequestError(BeforeMoneyError, ValueError):
+    """
+    A parameter breaks a rule; the message names parameter, value and rule.
+
+    A retry never helps: correct the DAG or its data.
+    """
+
+    retry = "never"
+
+
+class ConfigurationError(BeforeMoneyError):
+    """The connection, a ``[runflow]`` option or the installation is wrong; a retry never helps."""
+
+    retry = "never"
+
+
+class DestinationError(BeforeMoneyError):
+    """The destination cannot be used; found before anything was submitted."""
+
+
+class NameTakenError(DestinationError):
+    """Another picture has the name that this request would land under; a retry never helps."""
+
+    retry = "never"
+
+
+class JournalError(BeforeMoneyError):
+    """The journal could not be read or written, so nothing was sent; a retry may help."""
+
+
+class ApiError(BeforeMoneyError):
+    """
+    Runflow answered with an error, or did not answer.
+
+    :param message: what the server said, or what failed on the way to it.
+    :param status: HTTP status, ``None`` when there was no HTTP answer.
+    :param code: the envelope's ``code``, for example ``RATE_LIMITED``.
+    :param errors: the envelope's ``errors``, a list of ``{loc, msg, ...}``.
+    :param request_id: a request id from the answer, if it carried one.
+    :param retry_after: seconds that the server asked to wait.
+    :param request: method and path of the request (never its query, body or headers).
+    """
+
+    help: ClassVar[str] = "A retry of the task may help."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        errors: list[dict[str, Any]] | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        request: str = "",
+    ) -> None:
+        self.message = message
+        self.status = status
+        self.code = code
+        self.errors = errors or []
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.request = request
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        said = [f"HTTP {self.status}" if self.status else "", self.code or ""]
+        head = " ".join(part for part in said if part)
+        text = f"{head}: {self.message}" if head else self.message
+        fields = "; ".join(field_error(error) for error in self.errors)
+        if fields:
+            text += f" [{fields}]"
+        tail = [self.request, f"request id {self.request_id}" if self.request_id else ""]
+        tail_text = ", ".join(part for part in tail if part)
+        return f"{text} ({tail_text})" if tail_text else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild_api_error, (type(self), self.message, dict(self.__dict__)))
+
+
+def _rebuild_api_error(cls: type[ApiError], message: str, state: dict[str, Any]) -> ApiError:
+    error = cls(message)
+    error.__dict__.update(state)
+    return error
+
+
+def field_error(error: dict[str, Any]) -> str:
+    """Render one item of a validation error's ``errors`` as ``input.quality: message``."""
+    loc = error.get("loc")
+    parts = [str(part) for part in loc if part != "body"] if isinstance(loc, (list, tuple)) else [str(loc or "")]
+    where = ".".join(part for part in parts if part)
+    said = str(error.get("msg") or error.get("message") or "invalid")
+    return f"{where}: {said}" if where else said
+
+
+class AuthenticationError(ApiError):
+    """401: the API key is missing or wrong; a retry never helps."""
+
+    retry = "never"
+    help = "Correct the API key in the connection's password field, then clear the task."
+
+
+class InsufficientCreditError(ApiError):
+    """402: the balance does not cover the run; a retry never helps until it is topped up."""
+
+    retry = "never"
+    help = "Top up the balance, then clear the task."
+
+
+class PermissionDeniedError(ApiError):
+    """403: the key lacks a scope, or the account may not do this; a retry never helps."""
+
+    retry = "never"
+    help = "Give the API key the scopes runs:create and runs:read (or use another key), then clear the task."
+
+
+class NotFoundError(ApiError):
+    """404: no such model or run for this account; a retry never helps."""
+
+    retry = "never"
+    help = "Check the model id, the connection's host and its organisation, then clear the task."
+
+
+class ConflictError(ApiError):
+    """409: the idempotency key was used with another body, or a request is in flight."""
+
+    retry = "never"
+    help = "Look for the run at Runflow, then clear the task."
+
+
+class RequestRejectedError(ApiError):
+    """400, 422 or another 4xx: the request is wrong; a retry never helps."""
+
+    retry = "never"
+    help = "Correct what Runflow names, then clear the task."
+
+
+class RateLimitedError(ApiError):
+    """429 after all tries; a retry helps after :attr:`ApiError.retry_after` seconds."""
+
+    retry = "after"
+    help = "A retry of the task helps after a pause."
+
+
+class ServiceUnavailableError(ApiError):
+    """5xx after all tries; a retry may help."""
+
+
+class TransportError(ApiError):
+    """No HTTP answer (DNS, connection, TLS, time-out); a retry may help."""
+
+
+class MalformedResponseError(ApiError):
+    """A 2xx answer whose body is not what the API promises; a retry may help."""
+
+
+class AfterMoneyError(RunflowError):
+    """A run exists, or may exist. Retrying the task never submits it a second time."""
+
+
+class SubmissionUncertainError(AfterMoneyError):
+    """
+    A submission got no usable answer, so a run may exist; a retry looks for it before it pays.
+
+    :param message: what was sent and what came back.
+    :param cause: the transport, 5xx or malformed-answer error behind it.
+    """
+
+    def __init__(self, message: str, cause: ApiError | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class SubmissionUnknownError(AfterMoneyError):
+    """Nothing can tell whether the request was accepted, so nothing more is sent; a person must look."""
+
+    retry = "never"
+
+
+class RunFailedError(AfterMoneyError):
+    """The run failed and was not billed; a retry submits it anew."""
+
+
+class RunBlockedError(RunFailedError):
+    """The run was stopped by content moderation or refused its input; the same request will be again."""
+
+    retry = "never"
+
+
+class RunCancelledError(AfterMoneyError):
+    """Someone cancelled the run; cancelling does not refund, so it is not submitted again by itself."""
+
+    retry = "never"
+
+
+class RunUnreachableError(AfterMoneyError):
+    """A recorded run that this connection may not read, or that Runflow does not know (any more)."""
+
+    retry = "never"
+
+
+class RunTimeoutError(AfterMoneyError):
+    """The run was still going at the deadline; it goes on and bills, and a retry attaches to it."""
+
+
+class RunPartialError(AfterMoneyError):
+    """The run delivered fewer pictures than asked for. What it delivered is landed; a retry buys nothing."""
+
+    retry = "never"
+
+
+class LandingError(AfterMoneyError):
+    """The pictures are paid but not yet stored; a retry lands the same run for $0."""
+
+
+class OutputsGoneError(LandingError):
+    """The pictures are paid, but Runflow no longer hands them out; a retry never helps."""
+
+    retry = "never"

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an Airflow connection to a Runflow client."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_runflow.client.clock import Clock, SystemClock
+from airflow_provider_runflow.compat import BaseHook
+from airflow_provider_runflow.exceptions import ConfigurationError, RunflowError
+
+if TYPE_CHECKING:
+    from airflow_provider_runflow.client.asynchronous import AsyncRunflowClient
+    from airflow_provider_runflow.client.sync import RunflowClient
+    from airflow_provider_runflow.client.wire import Page, Run
+    from airflow_provider_runflow.hooks.settings import Settings
+
+TEST_TIMEOUT = 8.0
+
+
+class RunflowHook(BaseHook):
+    """
+    Talk to Runflow through an Airflow connection of type ``runflow``.
+
+    The connection's host is the base URL (default ``https://api.runflow.io``), its password the API key. Nothing is
+    looked up before it is needed, so building a hook is free and safe anywhere.
+
+    :param runflow_conn_id: id of the connection.
+    """
+
+    conn_name_attr = "runflow_conn_id"
+    default_conn_name = "runflow_default"
+    conn_type = "runflow"
+    hook_name = "Runflow"
+
+    # The one way out of this process, and its time: subclasses and tests replace them.
+    clock: ClassVar[Clock] = SystemClock()
+    transport: ClassVar[Any] = None
+    jitter: ClassVar[random.Random] = random.Random()  # noqa: S311 - spreads polls, guards nothing
+
+    def __init__(self, runflow_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.runflow_conn_id = runflow_conn_id
+
+    @cached_property
+    def settings(self) -> Settings:
+        """
+        What the connection says.
+
+        :raises ConfigurationError: when it does not exist, is of another type, or a field is wrong.
+        """
+        from airflow_provider_runflow.hooks.settings import read_connection
+
+        try:
+            conn = self.get_connection(self.runflow_conn_id)
+        except Exception as error:
+            raise self._no_connection(error) from error
+        return read_connection(conn, conn.extra_dejson)
+
+    async def aget_settings(self) -> Settings:
+        """Read the connection afresh, without blocking the event loop; raises as :attr:`settings` does."""
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+        from airflow_provider_runflow.hooks.settings import read_connection
+
+        try:
+            conn = await get_async_connection(self.runflow_conn_id)
+            extra = await get_async_extra_dejson(conn)
+        except Exception as error:
+            raise self._no_connection(error) from error
+        return read_connection(conn, extra)
+
+    def get_conn(self) -> RunflowClient:
+        """Return the client of this connection; one a hook."""
+        return self._client
+
+    async def aget_client(self) -> AsyncRunflowClient:
+        """
+        Build an async client that reads runs. Close it with ``aclose()``.
+
+        All clients of a process share one TLS context; a client of its own for each trigger is then the cheapest way
+        that does not make them queue for one pool.
+        """
+        from airflow_provider_runflow.client.asynchronous import AsyncRunflowClient
+
+        account = (await self.aget_settings()).account
+        return AsyncRunflowClient(
+            account, transport=self.transport, sleep=self.clock.asleep, uniform=self.jitter.uniform
+        )
+
+    @cached_property
+    def _client(self) -> RunflowClient:
+        from airflow_provider_runflow.client.sync import RunflowClient
+
+        return RunflowClient(
+            self.settings.account, transport=self.transport, sleep=self.clock.sleep, uniform=self.jitter.uniform
+        )
+
+    def reconnect(self) -> None:
+        """Forget the client, so that the connection is read again: a key may have been rotated."""
+        if "_client" in self.__dict__:
+            self._client.close()
+        for name in ("_client", "settings"):
+            self.__dict__.pop(name, None)
+
+    def create_run(
+        self,
+        model: str,
+        input: Mapping[str, Any],
+        *,
+        client_ref: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Run:
+        """
+        Submit a run. This spends money, and the hook keeps no journal: operators are what never pays twice.
+
+        :param model: model id, such as ``openai/gpt-image-2``.
+        :param input: the model's parameters.
+        :param client_ref: correlation id, at most 255 characters; :meth:`find_runs` finds it again.
+        :param metadata: JSON object that Runflow echoes.
+        :param callback_url: POSTed at the terminal state, at most 2048 characters.
+        :param idempotency_key: sending the same key and body again returns the first run instead of buying another.
+        :raises SubmissionUncertainError: sent, but no usable answer: a run may exist.
+        :raises ApiError: Runflow refused or was never reached: no run exists.
+        """
+        return self.get_conn().create_run(
+            model,
+            input,
+            client_ref=client_ref,
+            metadata=metadata,
+            callback_url=callback_url,
+            idempotency_key=idempotency_key,
+        )
+
+    def get_run(self, run_id: str) -> Run:
+        """
+        Read a run; its output URLs are signed anew.
+
+        :raises NotFoundError: no such run for this account.
+        """
+        return self.get_conn().get_run(run_id)
+
+    def find_runs(self, client_ref: str) -> list[Run]:
+        """
+        Find every run that carries a ``client_ref``, oldest first.
+
+        :param client_ref: exact value, 1-255 characters without a single quote.
+        """
+        return list(self.get_conn().find_runs(client_ref))
+
+    def list_runs(
+        self,
+        *,
+        q: str | None = None,
+        fields: Sequence[str] | None = None,
+        sort_by: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """
+        Read one page of runs.
+
+        :param q: filter, such as ``status_code.EQ:'failed'``.
+        :param fields: projection; must contain ``id`` and ``status_code``.
+        :param sort_by: such as ``created_at:desc``.
+        :param limit: rows a page, 1-500.
+        :param cursor: ``next`` of the page before.
+        """
+        return self.get_conn().list_runs(q=q, fields=fields, sort_by=sort_by, limit=limit, cursor=cursor)
+
+    def wait_for_run(self, run_id: str, *, poll_interval: float = 5.0, timeout: float | timedelta = 1800.0) -> Run:
+        """
+        Wait until a run is terminal. Network errors, 429 and 5xx do not end the wait.
+
+        :param poll_interval: seconds between polls.
+        :param timeout: seconds, from now.
+        :raises RunTimeoutError: still going then; the run goes on.
+        :raises RunUnreachableError: the run cannot be read any more.
+        """
+        seconds = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
+        return self.wait_until(run_id, deadline=self.clock.now() + seconds, poll_interval=poll_interval)
+
+    def wait_until(self, run_id: str, *, deadline: datetime, poll_interval: float) -> Run:
+        """Wait as :meth:`wait_for_run` does, up to an aware wall-clock time."""
+        from airflow_provider_runflow.runs.waiting import wait_for_run
+
+        def read(reconnect: bool) -> Run:
+            if reconnect:
+                self.reconnect()
+            return self.get_run(run_id)
+
+        return wait_for_run(
+            read,
+            run_id,
+            deadline=deadline,
+            interval=poll_interval,
+            clock=self.clock,
+            log=self.log,
+            uniform=self.jitter.uniform,
+        )
+
+    def cancel_run(self, run_id: str, reason: str) -> None:
+        """
+        Try to cancel a run, and say in the log what became of it; never raises a Runflow error.
+
+        Runflow has no public cancel: it takes an organisation administrator's key, and does not refund.
+        """
+        try:
+            run = self.get_conn().cancel_run(run_id, reason)
+        except RunflowError as error:
+            self.log.warning("Runflow run %s could not be cancelled, so it goes on and bills: %s", run_id, error)
+        else:
+            self.log.info("Runflow run %s is %s. Cancelling does not refund.", run_id, run.status_code)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask Runflow whether the key works. Free of charge, answers within seconds, never raises."""
+        from dataclasses import replace
+
+        from airflow_provider_runflow.client.sync import RunflowClient
+
+        try:
+            account = self.settings.account
+            quick = replace(account, request_timeout=min(TEST_TIMEOUT, account.request_timeout))
+            with RunflowClient(quick, transport=self.transport) as client:
+                client.check()
+        except RunflowError as error:
+            return False, str(error)
+        except Exception as error:
+            return False, f"{type(error).__name__}: {error}"
+        return True, f"Runflow at {account.base_url} accepts the API key."
+
+    def _no_connection(self, error: Exception) -> ConfigurationError:
+        name = f"AIRFLOW_CONN_{self.runflow_conn_id.upper()}"
+        return ConfigurationError(
+            f"Connection {self.runflow_conn_id!r} cannot be read ({type(error).__name__}: {error}). Create one of type "
+            f"'runflow' with the API key as its password, or set {name}."
+        )

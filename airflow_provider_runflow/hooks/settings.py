@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a Runflow connection says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_runflow.client.account import DEFAULT_BASE_URL, DEFAULT_REQUEST_TIMEOUT, Account
+from airflow_provider_runflow.exceptions import ConfigurationError
+
+CONN_TYPE = "runflow"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    A connection of type ``runflow``, read and checked.
+
+    :param account: base URL, key, organisation, request time-out.
+    :param run_url_template: address of a run's page with ``{run_id}``, for the extra link.
+    :param max_quality: a staging guard: no request of a higher quality leaves this Airflow.
+    :param callback_secret: verifies Runflow's callbacks.
+    """
+
+    account: Account
+    run_url_template: str | None = None
+    max_quality: str | None = None
+    callback_secret: str | None = field(default=None, repr=False)
+
+
+def read_connection(conn: Any, extra: Mapping[str, Any]) -> Settings:
+    """
+    Read an Airflow connection.
+
+    :param conn: the connection.
+    :param extra: its extra, already decoded (decoding may need to be awaited).
+    :raises ConfigurationError: naming the connection and the field that is wrong.
+    """
+    if conn.conn_type not in (CONN_TYPE, "generic"):
+        raise ConfigurationError(
+            f"Connection {conn.conn_id!r} is of type {conn.conn_type!r}; it must be of type {CONN_TYPE!r}."
+        )
+    try:
+        timeout = float(extra.get("request_timeout") or DEFAULT_REQUEST_TIMEOUT)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"Connection {conn.conn_id!r}: request_timeout={extra.get('request_timeout')!r} must be seconds."
+        ) from None
+    template = _text(extra, "run_url_template")
+    if template and (not template.startswith(("https://", "http://")) or "{run_id}" not in template):
+        raise ConfigurationError(
+            f"Connection {conn.conn_id!r}: run_url_template={template!r} must be an http(s) address with {{run_id}}."
+        )
+    try:
+        account = Account(
+            base_url=_base_url(conn),
+            api_key=conn.password or "",
+            organization_id=_text(extra, "organization_id"),
+            request_timeout=timeout,
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"Connection {conn.conn_id!r}: {error}") from None
+    return Settings(account, template, _text(extra, "max_quality"), _text(extra, "callback_secret"))
+
+
+def _text(extra: Mapping[str, Any], name: str) -> str | None:
+    value = extra.get(name)
+    return str(value) if value not in (None, "") else None
+
+
+def _base_url(conn: Any) -> str:
+    host = (conn.host or "").strip()
+    if not host:
+        return DEFAULT_BASE_URL
+    if "://" in host:
+        return str(host)
+    scheme = conn.schema if conn.schema in ("http", "https") else "https"
+    return f"{scheme}://{host}:{conn.port}" if conn.port else f"{scheme}://{host}"

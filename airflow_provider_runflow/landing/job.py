@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What landing is told about a request, and what it tells about a landed picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_runflow.landing import names
+
+# Every format that images.inspect knows. A picture may come in another one than was asked for.
+EXTENSIONS = ("png", "jpg", "webp", "gif")
+# Stands for a run id where only the rules of a name are checked; as long as a real one.
+SAMPLE_RUN_ID = "00000000-0000-7000-8000-000000000000"
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    One paid request, as far as landing cares.
+
+    :param model: for example ``openai/gpt-image-2``.
+    :param input: the recorded input (what was sent, not what a later read shows).
+    :param prompt: the prompt, None for a model that takes none.
+    :param variation: the take as the user named it, None for the first.
+    :param labels: the item's labels.
+    :param alt_text: alternative text for the picture.
+    :param client_ref: the scope that this request is paid in.
+    :param item_key: which item of the task; empty for the one of an unmapped task.
+    :param fingerprint: hash of what buys the picture.
+    :param fingerprint_version: how it was computed.
+    :param ordinal: which submission of the request this is.
+    :param request: 12 hex characters that identify the request, for ``{request}``.
+    :param num_images: pictures asked for.
+    :param ext: the declared format, as an extension (``jpeg`` and ``jpg`` are the same); empty when unknown.
+    :param filename_pattern: checked with :func:`names.check_pattern`.
+    :param replace: overwrite a picture of another request that has the same name.
+    :param airflow: ``dag_id``, ``task_id``, ``run_id`` and ``map_index``, for the sidecar.
+    :param task_id: for ``{task_id}``.
+    :param map_index: for ``{map_index}``; -1 for an unmapped task.
+    """
+
+    model: str
+    input: Mapping[str, Any]
+    prompt: str | None
+    variation: str | None
+    labels: Mapping[str, str]
+    alt_text: str | None
+    client_ref: str
+    item_key: str
+    fingerprint: str
+    fingerprint_version: int
+    ordinal: int
+    request: str
+    num_images: int
+    ext: str
+    filename_pattern: str
+    replace: bool
+    airflow: Mapping[str, Any]
+    task_id: str
+    map_index: int
+
+    @property
+    def expected_ext(self) -> str:
+        """The extension asked for, in the one spelling that names use; empty when unknown."""
+        ext = self.ext.lower().lstrip(".")
+        return "jpg" if ext == "jpeg" else ext
+
+    @property
+    def likely_exts(self) -> tuple[str, ...]:
+        """Every extension that a name may have, the expected one first; one is enough without ``{ext}``."""
+        first = (self.expected_ext,) if self.expected_ext else ()
+        others = tuple(ext for ext in EXTENSIONS if ext not in first)
+        return first + others if names.uses_ext(self.filename_pattern) else (first + others)[:1]
+
+    @property
+    def predictable(self) -> bool:
+        """Whether the names are known before the run exists."""
+        return names.predictable(self.filename_pattern)
+
+    def name(self, index: int, ext: str, run_id: str = SAMPLE_RUN_ID) -> str:
+        """
+        Return the name of one picture, relative to the destination.
+
+        :param index: which picture of the run, from 0.
+        :param ext: extension without a dot.
+        :param run_id: the run; a stand-in serves where the pattern does not use it.
+        :raises InvalidRequestError: the pattern breaks a rule with this job's values.
+        """
+        values: dict[str, object] = {
+            "task_id": self.task_id,
+            "map_index": "" if self.map_index < 0 else self.map_index,
+            "key": self.item_key,
+            "index": index,
+            "take": self.variation or "1",
+            "ext": ext,
+            "runflow_run_id": run_id,
+            "request": self.request,
+        }
+        return names.filename(self.filename_pattern, values, self.labels)
+
+
+@dataclass(frozen=True)
+class Landed:
+    """
+    One picture in the destination.
+
+    :param index: which picture of the run, from 0.
+    :param uri: its full address.
+    :param name: the same, relative to the destination.
+    :param content_type: from its own bytes.
+    :param width: pixels.
+    :param height: pixels.
+    :param size_bytes: length.
+    :param sha256: of its bytes, lower-case hex.
+    """
+
+    index: int
+    uri: str
+    name: str
+    content_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form that return values and journals hold."""
+        return {
+            "index": self.index,
+            "uri": self.uri,
+            "content_type": self.content_type,
+            "width": self.width,
+            "height": self.height,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+        }

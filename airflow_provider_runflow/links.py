@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The button that leads from a task instance to its Runflow run."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_runflow.compat import BaseOperatorLink
+
+RUN_XCOM_KEY = "runflow_run"
+
+
+class RunflowRunLink(BaseOperatorLink):
+    """
+    Link to the run, live while the task waits.
+
+    No public page of a run is documented, so the target comes from the connection's extra ``run_url_template`` (with
+    ``{run_id}``). Without one the button opens the task's XCom tab, where the run's facts are.
+    """
+
+    name = "Runflow run"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Return the address that the operator kept when it learned the run id; empty before that."""
+        return str(getattr(operator, "run_url", "") or "")
+
+
+def run_url(template: str | None, run_id: str, task: Any) -> str:
+    """
+    Make the address of a run.
+
+    :param template: the connection's ``run_url_template``.
+    :param run_id: Runflow's id.
+    :param task: a :class:`~airflow_provider_runflow.runs.identity.TaskIdentity`.
+    """
+    if template:
+        return template.replace("{run_id}", quote(run_id, safe=""))
+    path = (
+        f"/dags/{quote(task.dag_id, safe='')}/runs/{quote(task.run_id, safe='')}/tasks/{quote(task.task_id, safe='')}"
+    )
+    mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
+    return f"{path}{mapped}/xcom"

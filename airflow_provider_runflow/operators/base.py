@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every operator that buys one run has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_runflow.boundary import airflow_errors
+from airflow_provider_runflow.compat import DEFERRAL_FAILURES, BaseOperator, conf
+from airflow_provider_runflow.hooks.runflow import RunflowHook
+from airflow_provider_runflow.links import RUN_XCOM_KEY, RunflowRunLink, run_url
+from airflow_provider_runflow.operators.checks import check_operator, seconds
+
+if TYPE_CHECKING:
+    from airflow_provider_runflow.operators.paid_run import PaidRun
+
+DEFAULT_TIMEOUT = 1800.0
+# Airflow up to 3.3.2 fails a task whose trigger fires while the executor still reports the deferral.
+QUIET_AFTER_DEFERRAL = 5.0
+# The trigger owns the deadline; Airflow's own is a later backstop, since it resumes the task without its kwargs.
+DEFER_BACKSTOP = 300.0
+
+
+class RunflowRunOperator(BaseOperator):
+    """
+    Buy one run of a model, wait for it, and land what it made. Base of the operators of each model.
+
+    :param runflow_conn_id: id of the Airflow connection of type ``runflow``. (templated)
+    :param deferrable: wait in the triggerer instead of on a worker. Default: ``[operators] default_deferrable``.
+    :param poll_interval: seconds between looks at the run.
+    :param timeout: seconds (or a timedelta) that the run may take, counted from its submission. The run itself goes on
+        after that, and a retry attaches to it. A shorter ``execution_timeout`` applies to a deferred wait too.
+    :param wait_for_completion: ``False`` returns the run id at once, and lands nothing.
+    :param destination: prefix where pictures land, such as ``s3://bucket/heroes`` or any scheme that
+        ``ObjectStoragePath`` knows. Default: ``[runflow] default_destination``. (templated)
+    :param filename_pattern: name below the destination, from ``{task_id} {map_index} {key} {index} {take} {ext}
+        {runflow_run_id} {request}``. The default is unique for each request. (templated)
+    :param replace: overwrite another picture that has the name. With ``False`` a taken name is an error before anything
+        is submitted.
+    :param sidecars: where the JSON beside each picture goes: ``beside``, another prefix, or ``None``. (templated)
+    :param reuse_within: within what the same request is paid once: ``retries`` (a clear buys anew), ``dag_run`` (clears
+        count as retries) or ``destination`` (later DAG runs reuse what landed).
+    :param on_unknown: when nothing can tell whether the request was bought: ``fail`` stops, ``resubmit`` pays again.
+    :param variation: asks for another take of the same request. (templated)
+    :param item_key: stable name of this request in its scope; default: the map index. (templated)
+    :param metadata: JSON object that Runflow keeps with the run; the key ``airflow`` is taken. (templated)
+    :param callback_url: Runflow POSTs to it at the end, at most 2048 characters. (templated)
+    :param cancel_on_kill: try to cancel the run when the task is killed. Needs an organisation administrator's key, and
+        does not refund; otherwise the run goes on, bills, and a retry attaches to it.
+    :param aws_conn_id: connection for an ``s3://`` destination. (templated)
+    :param encrypt: S3: encrypt on the server side (AES256).
+    :param acl_policy: S3: canned ACL.
+    :param cache_control: S3: ``Cache-Control`` of the pictures.
+    :param extra_args: S3: any other argument of ``put_object``, such as ``{"StorageClass": "STANDARD_IA"}``.
+    :return: ``{schema_version, run_id, model, status, cost_usd, duration_ms, client_ref, images}``, each also pushed as
+        an XCom of its own; ``images`` lists ``{index, uri, content_type, width, height, size_bytes, sha256}``.
+    """
+
+    model: ClassVar[str]
+    input_fields: ClassVar[tuple[str, ...]] = ()
+    template_fields: Sequence[str] = (
+        "destination",
+        "filename_pattern",
+        "sidecars",
+        "variation",
+        "item_key",
+        "metadata",
+        "callback_url",
+        "runflow_conn_id",
+        "aws_conn_id",
+    )
+    template_ext: Sequence[str] = (".prompt.j2",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json"}
+    operator_extra_links = (RunflowRunLink(),)
+    ui_color = "#efe7fb"
+
+    def __init__(
+        self,
+        *,
+        runflow_conn_id: str = RunflowHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 5.0,
+        timeout: float | timedelta = DEFAULT_TIMEOUT,
+        wait_for_completion: bool = True,
+        destination: str | None = None,
+        filename_pattern: str | None = None,
+        replace: bool = False,
+        sidecars: str | None = "beside",
+        reuse_within: str = "dag_run",
+        on_unknown: str = "fail",
+        variation: str | int | None = None,
+        item_key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        callback_url: str | None = None,
+        cancel_on_kill: bool = False,
+        aws_conn_id: str | None = "aws_default",
+        encrypt: bool = False,
+        acl_policy: str | None = None,
+        cache_control: str | None = None,
+        extra_args: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(**kwargs)
+        self.runflow_conn_id = runflow_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.wait_for_completion = wait_for_completion
+        self.destination = destination
+        self.filename_pattern = filename_pattern
+        self.replace = replace
+        self.sidecars = sidecars
+        self.reuse_within = reuse_within
+        self.on_unknown = on_unknown
+        self.variation = variation
+        self.item_key = item_key
+        self.metadata = metadata
+        self.callback_url = callback_url
+        self.cancel_on_kill = cancel_on_kill
+        self.aws_conn_id = aws_conn_id
+        self.encrypt = encrypt
+        self.acl_policy = acl_policy
+        self.cache_control = cache_control
+        self.extra_args = extra_args
+
+    def check_parameters(self) -> None:
+        """
+        Check what is literal when the DAG is parsed; what is a template is checked before anything is submitted.
+
+        Called at the end of every subclass's ``__init__``.
+
+        :raises InvalidRequestError: naming parameter, value and rule.
+        """
+        check_operator(self)
+
+    @cached_property
+    def hook(self) -> RunflowHook:
+        """The hook of this task's connection."""
+        return RunflowHook(self.runflow_conn_id)
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds that a run may take, from its submission."""
+        allowed = seconds(self.timeout)
+        if self.deferrable and self.execution_timeout is not None:
+            # Airflow does not apply execution_timeout to a deferral.
+            allowed = min(allowed, self.execution_timeout.total_seconds())
+        return allowed
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Find or buy the run, wait for it, land it; or defer."""
+        with airflow_errors(self):
+            job = self._paid_run(context)
+            result = job.start()
+            if result is None:
+                self.show_run(context, job)
+                result = job.without_waiting() if not self.wait_for_completion else job.look_once()
+            if result is None and self.deferrable:
+                self._defer(job)
+            return self._finish(context, job, job.wait_and_land() if result is None else result)
+
+    def execute_complete(self, context: Any, event: Mapping[str, Any], pending: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Land the run that the trigger watched.
+
+        :param event: of :class:`~airflow_provider_runflow.triggers.run_completion.RunCompletionTrigger`.
+        :param pending: the journal's record as it was when the task deferred.
+        """
+        with airflow_errors(self):
+            job = self._paid_run(context, pending)
+            self.show_run(context, job)
+            return self._finish(context, job, job.resume(event))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """
+        Resume; and when Airflow itself ended the deferral (timeout, dead trigger), land the run if it has finished.
+
+        :raises RunTimeoutError: the run goes on; a retry attaches to it.
+        """
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except DEFERRAL_FAILURES as error:
+            self.log.warning("Airflow ended the deferral (%s). Reading the run once more.", error)
+            with airflow_errors(self):
+                job = self._paid_run(context)
+                result = job.rescue(error)
+                self.show_run(context, job)
+                return self._finish(context, job, result)
+
+    def on_kill(self) -> None:
+        """Say what happens to the run, and cancel it when asked to."""
+        job: PaidRun | None = self.__dict__.get("_job")
+        run_id = job.run_id if job else None
+        if run_id is None:
+            return
+        if self.cancel_on_kill:
+            self.hook.cancel_run(run_id, "Airflow task killed")
+        else:
+            self.log.warning("Killed. Runflow run %s goes on and bills; a retry attaches to it for $0.", run_id)
+
+    def show_run(self, context: Any, job: PaidRun) -> None:
+        """Show the run in the UI while the task waits: an XCom for people, and the link's target."""
+        if job.run_id is None:
+            return
+        task = job.scope.task
+        self.run_url = run_url(self.hook.settings.run_url_template, job.run_id, task)
+        facts = {"run_id": job.run_id, "model": self.model, "client_ref": job.scope.client_ref}
+        context["ti"].xcom_push(key=RUN_XCOM_KEY, value=facts)
+
+    def _paid_run(self, context: Any, pending: Mapping[str, Any] | None = None) -> PaidRun:
+        from airflow_provider_runflow.operators.paid_run import make_paid_run
+
+        self._job = make_paid_run(self, context, pending)
+        return self._job
+
+    def _defer(self, job: PaidRun) -> None:
+        from airflow_provider_runflow.triggers.run_completion import RunCompletionTrigger
+
+        now = self.hook.clock.now().timestamp()
+        deadline = job.deadline.timestamp()
+        self.defer(
+            trigger=RunCompletionTrigger(
+                run_id=str(job.run_id),
+                runflow_conn_id=self.runflow_conn_id,
+                poll_interval=self.poll_interval,
+                deadline=deadline,
+                not_before=now + QUIET_AFTER_DEFERRAL,
+                cancel_on_kill=self.cancel_on_kill,
+            ),
+            method_name="execute_complete",
+            kwargs={"pending": job.pending()},
+            timeout=timedelta(seconds=max(deadline - now, QUIET_AFTER_DEFERRAL) + DEFER_BACKSTOP),
+        )
+
+    def _finish(self, context: Any, job: PaidRun, result: dict[str, Any]) -> dict[str, Any]:
+        failure = job.failure
+        if failure is not None:
+            # What is paid is shown even though the task fails: Airflow pushes no return value then.
+            for name, value in {**result, "return_value": result}.items():
+                context["ti"].xcom_push(key=name, value=value)
+            raise failure
+        return result

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where an operator's pictures go: the landing engine with this task's stores and names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.exceptions import NotFoundError, OutputsGoneError
+from airflow_provider_runflow.runs.identity import FINGERPRINT_VERSION, Request, Scope, request_token
+from airflow_provider_runflow.runs.journal import Record
+from airflow_provider_runflow.runs.result import money_text
+
+if TYPE_CHECKING:
+    from airflow_provider_runflow.client.wire import Run
+    from airflow_provider_runflow.hooks.runflow import RunflowHook
+    from airflow_provider_runflow.landing.job import Job
+    from airflow_provider_runflow.landing.land import Found
+    from airflow_provider_runflow.landing.store import Store
+
+
+@dataclass
+class Delivery:
+    """
+    Land the runs of one task.
+
+    :param destination: rendered destination prefix.
+    :param sidecars: ``beside``, another prefix, or ``None``.
+    :param filename_pattern: checked pattern.
+    :param replace: whether a foreign picture may be overwritten.
+    :param store_options: arguments of ``open_store``.
+    """
+
+    destination: str
+    sidecars: str | None
+    filename_pattern: str
+    replace: bool
+    store_options: Mapping[str, Any]
+    hook: RunflowHook
+    scope: Scope
+    log: Log
+
+    @cached_property
+    def store(self) -> Store:
+        """The destination's store."""
+        from airflow_provider_runflow.stores import open_store
+
+        return open_store(self.destination, **self.store_options)
+
+    @cached_property
+    def sidecar_store(self) -> Store | None:
+        """Where sidecars go, if anywhere."""
+        from airflow_provider_runflow.stores import open_store
+
+        if self.sidecars is None:
+            return None
+        return self.store if self.sidecars == "beside" else open_store(self.sidecars, **self.store_options)
+
+    def check(self, request: Request) -> None:
+        """Find before the money is spent what would keep a picture from landing."""
+        from airflow_provider_runflow.landing.land import check_before_money
+
+        check_before_money(self._job(request, 0), self.store, self.sidecar_store)
+
+    def find(self, request: Request) -> Found | None:
+        """Find this very request's pictures where they would land."""
+        from airflow_provider_runflow.landing.land import find_landed
+
+        return find_landed(self._job(request, 0), self.store, self.sidecar_store)
+
+    def still_there(self, result: Mapping[str, Any]) -> bool:
+        """Whether everything that a recorded result names is still in the destination, unchanged."""
+        from airflow_provider_runflow.landing.land import still_there
+
+        return still_there(result.get("images") or [], self.store)
+
+    def land(self, record: Record, run: Run) -> list[dict[str, Any]]:
+        """
+        Copy the run's pictures to the destination.
+
+        :raises LandingError: some are paid but not landed; its ``landed`` lists those that are.
+        """
+        from airflow_provider_runflow.client.protocol import ssl_context
+        from airflow_provider_runflow.client.storage import StorageClient
+        from airflow_provider_runflow.landing.land import land
+
+        account = self.hook.settings.account
+        with StorageClient(ssl_context(), allow_http=account.allows_http, transport=self.hook.transport) as client:
+            landed = land(
+                self._job(record.request, record.ordinal),
+                run.id,
+                run.output_urls,
+                money_text(run.cost),
+                self.store,
+                self.sidecar_store,
+                client,
+                reread=lambda: self._reread(run.id),
+                sleep=self.hook.clock.sleep,
+                log=self.log,
+                now=self.hook.clock.now,
+            )
+        return [image.as_dict() for image in landed]
+
+    def _reread(self, run_id: str) -> list[str]:
+        try:
+            return self.hook.get_run(run_id).output_urls
+        except NotFoundError as error:
+            raise OutputsGoneError(
+                f"Runflow run {run_id} is paid, but Runflow does not know it any more ({error}). "
+                "A retry cannot help; another `variation` buys a new picture."
+            ) from error
+
+    def _job(self, request: Request, ordinal: int) -> Job:
+        from airflow_provider_runflow.landing.job import Job
+
+        task = self.scope.task
+        return Job(
+            model=request.model,
+            input=request.input,
+            prompt=request.input.get("prompt"),
+            variation=request.variation,
+            labels={},
+            alt_text=None,
+            client_ref=self.scope.client_ref,
+            item_key=self.scope.item_key,
+            fingerprint=request.fingerprint,
+            fingerprint_version=FINGERPRINT_VERSION,
+            ordinal=ordinal,
+            request=request_token(self.scope, request.fingerprint),
+            num_images=int(request.input.get("num_images", 1)),
+            ext=str(request.input.get("output_format") or "png"),
+            filename_pattern=self.filename_pattern,
+            replace=self.replace,
+            airflow=task.facts(),
+            task_id=task.task_id,
+            map_index=task.map_index,
+        )

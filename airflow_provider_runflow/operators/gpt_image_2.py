@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GPT Image 2: pictures from text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from airflow_provider_runflow.operators.base import RunflowRunOperator
+
+
+class GptImage2Operator(RunflowRunOperator):
+    """
+    Generate pictures with GPT Image 2 and land them in object storage; each is paid once.
+
+    Retries, crashes, restarts and cleared tasks attach to the run that an earlier attempt bought. Prices are estimates
+    (product page): $0.009, $0.034 and $0.133 a picture at low, medium and high quality; the run's own ``cost_usd`` is
+    the truth.
+
+    All parameters of :class:`~airflow_provider_runflow.operators.base.RunflowRunOperator` apply as well.
+
+    :param prompt: what the picture shows; not empty. Text, or the name of a ``.prompt.j2`` file. (templated)
+    :param quality: ``low``, ``medium`` or ``high``. (templated)
+    :param num_images: pictures of one run, 1-10. The sources disagree on 4 or 10; Runflow decides. (templated)
+    :param image_size: a preset (``square_hd``, ``square``, ``portrait_4_3``, ``portrait_16_9``, ``landscape_4_3``,
+        ``landscape_16_9``, ``auto``), ``"1088x1360"`` or ``{"width": 1088, "height": 1360}``. Both edges are multiples
+        of 16 and at most 3840, the aspect ratio at most 3:1, 655,360 to 8,294,400 pixels in all. Default: Runflow's
+        own, ``landscape_4_3``. (templated)
+    :param output_format: ``png``, ``jpeg`` or ``webp``. (templated)
+    :raises InvalidRequestError: a parameter breaks a rule; when the DAG is parsed if it is a literal, else before
+        anything is submitted.
+    """
+
+    model = "openai/gpt-image-2"
+    input_fields: ClassVar[tuple[str, ...]] = (
+        "prompt",
+        "quality",
+        "num_images",
+        "image_size",
+        "output_format",
+    )
+    template_fields: Sequence[str] = (*input_fields, *RunflowRunOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        quality: str = "high",
+        num_images: int = 1,
+        image_size: str | dict[str, int] | None = None,
+        output_format: str = "png",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.prompt = prompt
+        self.quality = quality
+        self.num_images = num_images
+        self.image_size = image_size
+        self.output_format = output_format
+        self.check_parameters()

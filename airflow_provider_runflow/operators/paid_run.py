@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One task's paid run, step by step: the same steps in sync and in deferrable mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.client.wire import Run
+from airflow_provider_runflow.compat import conf
+from airflow_provider_runflow.exceptions import (
+    ApiError,
+    InvalidRequestError,
+    LandingError,
+    RunflowError,
+    RunPartialError,
+)
+from airflow_provider_runflow.operators.checks import check_metadata, check_model_input
+from airflow_provider_runflow.operators.delivery import Delivery
+from airflow_provider_runflow.runs.engine import RunEngine, Standing
+from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, TaskIdentity, make_scope
+from airflow_provider_runflow.runs.journal import Record
+from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of
+from airflow_provider_runflow.runs.result import make_result, not_landed
+from airflow_provider_runflow.runs.waiting import timeout_of
+from airflow_provider_runflow.stores.task_state import open_journal
+
+if TYPE_CHECKING:
+    from airflow_provider_runflow.hooks.runflow import RunflowHook
+    from airflow_provider_runflow.operators.base import RunflowRunOperator
+
+# How long the worker bears with an API that is down, once the trigger has said that the run has ended.
+READ_GRACE = timedelta(seconds=60)
+QUALITIES = ("low", "medium", "high")
+
+
+@dataclass
+class PaidRun:
+    """
+    The work of one operator instance.
+
+    Steps return the operator's result, or ``None`` when the run is not finished. :attr:`failure` holds the error to
+    raise after the result has been shown: what is paid is named even when the task fails.
+
+    :param request: as rendered now.
+    :param delivery: where pictures land; ``None`` leaves them at Runflow.
+    :param wait_seconds: how long a run may take, from its submission.
+    """
+
+    request: Request
+    scope: Scope
+    engine: RunEngine
+    hook: RunflowHook
+    delivery: Delivery | None
+    wait_seconds: float
+    poll_interval: float
+    log: Log
+    failure: RunflowError | None = field(default=None, init=False)
+    standing: Standing | None = field(default=None, init=False)
+
+    @property
+    def bought(self) -> Standing:
+        """Where the run stands; only once there is one."""
+        if self.standing is None:
+            raise RuntimeError("the run is not known yet")
+        return self.standing
+
+    @property
+    def run_id(self) -> str | None:
+        """Runflow's id of the run, once it is known."""
+        return self.standing.record.run_id if self.standing else None
+
+    @property
+    def deadline(self) -> datetime:
+        """When the wait ends: counted from submission, or from now when that time is already over."""
+        now, allowed = self.hook.clock.now(), timedelta(seconds=self.wait_seconds)
+        due = (self.bought.record.submitted_at or now) + allowed
+        return due if due > now else now + allowed
+
+    def pending(self) -> dict[str, Any]:
+        """What resuming needs, without a journal and without rendering again: the record, as JSON."""
+        return self.bought.record.to_json()
+
+    def start(self) -> dict[str, Any] | None:
+        """
+        Find the request's pictures or its run, or submit it.
+
+        :return: the result, when everything has landed before.
+        """
+        record = self.engine.recall(self.request)
+        landed = self._landed_before(record)
+        if landed is not None:
+            return landed
+        self.standing = self.engine.resolve(self.request, record)
+        return None
+
+    def without_waiting(self) -> dict[str, Any]:
+        """Return the facts of the run as submitted."""
+        record = self.bought.record
+        run = self.bought.run or Run(id=str(record.run_id), status_code="queued")
+        return make_result(record, run, [])
+
+    def look_once(self) -> dict[str, Any] | None:
+        """Look at the run once more before waiting; land it if it has ended."""
+        run = self.bought.run
+        if not self.bought.attached:
+            try:
+                run = self.hook.get_run(str(self.run_id))
+            except ApiError as error:
+                self.log.info("Runflow run %s cannot be read yet (%s); waiting for it.", self.run_id, error)
+        return self._end(run) if run is not None and run.is_terminal else None
+
+    def wait_and_land(self) -> dict[str, Any]:
+        """Poll on the worker until the run ends, then land it."""
+        deadline = self.deadline
+        self.log.info("Waiting for Runflow run %s until %s.", self.run_id, deadline.isoformat(timespec="seconds"))
+        run = self.hook.wait_until(str(self.run_id), deadline=deadline, poll_interval=self.poll_interval)
+        return self._end(run)
+
+    def resume(self, event: Mapping[str, Any] | None) -> dict[str, Any]:
+        """
+        Land what the trigger waited for.
+
+        :param event: the trigger's; only whether it says ``finished`` matters, the run is read afresh.
+        """
+        status = (event or {}).get("status")
+        if status != "finished":
+            self.log.warning(
+                "The wait for Runflow run %s ended: %s (%s).",
+                self.run_id,
+                status,
+                (event or {}).get("reason"),
+            )
+        until = self.hook.clock.now() + (READ_GRACE if status == "finished" else timedelta(0))
+        run = self.hook.wait_until(str(self.run_id), deadline=until, poll_interval=self.poll_interval)
+        return self._end(run)
+
+    def rescue(self, error: Exception) -> dict[str, Any]:
+        """
+        Land the run, if it has ended, after Airflow ended the deferral itself. Submits nothing.
+
+        :raises RunTimeoutError: it goes on.
+        """
+        record = self.engine.recall(self.request)
+        landed = self._landed_before(record)
+        if landed is not None:
+            return landed
+        self.standing = self.engine.resolve(self.request, record, may_submit=False)
+        if self.standing is None or self.standing.run is None:
+            raise error
+        if self.standing.run.is_terminal:
+            return self._end(self.standing.run)
+        raise timeout_of(self.standing.run.id, self.standing.run) from error
+
+    def _landed_before(self, record: Record | None) -> dict[str, Any] | None:
+        if record is not None and record.state == "landed" and record.result is not None:
+            if self.delivery is None or self.delivery.still_there(record.result):
+                self._say_reused(record.run_id)
+                return self._judged(dict(record.result), record)
+            self.log.warning("What landed is no longer all there; landing Runflow run %s again for $0.", record.run_id)
+            return None
+        if self.delivery is None or (record is not None and record.run_id is not None):
+            return None
+        return self._found_at_destination(self.delivery, record)
+
+    def _found_at_destination(self, delivery: Delivery, record: Record | None) -> dict[str, Any] | None:
+        request = record.request if record else self.request
+        found = delivery.find(request)
+        if found is None:
+            return None
+        images = [image.as_dict() for image in found.images]
+        asked = int(request.input.get("num_images", 1))
+        status = "succeeded" if len(images) >= asked else "partial_succeeded"
+        run = Run(id=found.runflow_run_id, status_code=status, cost=found.cost_usd)
+        landed = self.engine.landed_record(request, run.id)
+        result = make_result(landed, run, images)
+        self.engine.record_landed(landed, result)
+        self._say_reused(run.id)
+        return self._judged(result, landed)
+
+    def _say_reused(self, run_id: str | None) -> None:
+        self.log.info("Landed before by Runflow run %s: same pictures, $0. Raise `variation` for another take.", run_id)
+
+    def _end(self, run: Run) -> dict[str, Any]:
+        record = self.bought.record
+        if run.status_code == "failed":
+            raise failure_of(run)
+        if run.status_code == "cancelled":
+            raise cancellation_of(run)
+        if self.delivery is None:
+            return self._judged(make_result(record, run, not_landed(len(run.output_urls))), record)
+        try:
+            images = self.delivery.land(record, run)
+        except LandingError as error:
+            self.failure = error
+            landed = [image.as_dict() for image in getattr(error, "landed", [])]
+            return make_result(record, run, landed)
+        result = make_result(record, run, images)
+        self.engine.record_landed(record, result)
+        return self._judged(result, record)
+
+    def _judged(self, result: dict[str, Any], record: Record) -> dict[str, Any]:
+        asked, got = int(record.input.get("num_images", 1)), len(result["images"])
+        if got < asked or result["status"] == "partial_succeeded":
+            there = ", ".join(str(image["uri"] or f"picture {image['index']}") for image in result["images"])
+            self.failure = RunPartialError(
+                f"Runflow run {result['run_id']} delivered {got} of {asked} pictures: {there or 'none'}. They are paid "
+                f"(${result['cost_usd']}) and kept; a retry would bring the same ones for $0, so it is not tried. "
+                "Another `variation` buys a new set."
+            )
+        return result
+
+
+def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[str, Any] | None) -> PaidRun:
+    """
+    Put a task's parts together.
+
+    :param operator: with rendered parameters.
+    :param context: Airflow's.
+    :param pending: what the task recorded when it deferred; ``None`` starts from the rendered parameters.
+    :raises InvalidRequestError: a rendered parameter breaks a rule; nothing is submitted.
+    """
+    task = _task_identity(context["ti"], operator)
+    destination = _destination(operator)
+    record = Record.from_json(pending) if pending else None
+    if record is not None:
+        request, scope = record.request, Scope(record.client_ref, record.item_key, task)
+    else:
+        check_metadata(operator.metadata)
+        variation = None if operator.variation is None else str(operator.variation)
+        request = Request(operator.model, check_model_input(operator, rendered=True), variation)
+        scope = make_scope(
+            operator.reuse_within,
+            namespace=_namespace(),
+            task=task,
+            item_key=operator.item_key,
+            destination=destination,
+        )
+    hook = operator.hook
+    delivery = _delivery(operator, destination, hook, scope)
+    settings = hook.settings
+
+    def before_submit(wanted: Request) -> None:
+        _check_quality(wanted, settings.max_quality, operator.runflow_conn_id)
+        if delivery is not None:
+            delivery.check(wanted)
+
+    engine = RunEngine(
+        api=hook.get_conn(),
+        account=settings.account.identity,
+        journal=open_journal(context),
+        scope=scope,
+        on_unknown=cast(OnUnknown, operator.on_unknown),
+        clock=hook.clock,
+        log=operator.log,
+        metadata=operator.metadata,
+        callback_url=operator.callback_url,
+        before_submit=before_submit,
+    )
+    paid_run = PaidRun(
+        request=request,
+        scope=scope,
+        engine=engine,
+        hook=hook,
+        delivery=delivery,
+        wait_seconds=operator.wait_seconds,
+        poll_interval=operator.poll_interval,
+        log=operator.log,
+    )
+    if record is not None:
+        paid_run.standing = Standing(record, None, attached=True)
+    return paid_run
+
+
+def _delivery(
+    operator: RunflowRunOperator, destination: str | None, hook: RunflowHook, scope: Scope
+) -> Delivery | None:
+    if destination is None:
+        if operator.wait_for_completion:
+            operator.log.warning(
+                "No destination: the only copy of the pictures stays at Runflow, where it expires. Set `destination` "
+                "or [runflow] default_destination to keep them."
+            )
+        return None
+    from airflow_provider_runflow.landing.names import DEFAULT_PATTERN, check_pattern
+
+    pattern = operator.filename_pattern or DEFAULT_PATTERN
+    check_pattern(pattern, num_images=int(getattr(operator, "num_images", 1) or 1))
+    return Delivery(
+        destination=destination,
+        sidecars=operator.sidecars,
+        filename_pattern=pattern,
+        replace=operator.replace,
+        store_options={
+            "aws_conn_id": operator.aws_conn_id,
+            "encrypt": operator.encrypt,
+            "acl_policy": operator.acl_policy,
+            "cache_control": operator.cache_control,
+            "extra_args": operator.extra_args,
+        },
+        hook=hook,
+        scope=scope,
+        log=operator.log,
+    )
+
+
+def _destination(operator: RunflowRunOperator) -> str | None:
+    if not operator.wait_for_completion:
+        return None
+    if operator.destination is not None:
+        if not operator.destination.strip():
+            raise InvalidRequestError(
+                "destination: renders to nothing; it must be a prefix such as s3://bucket/heroes."
+            )
+        return operator.destination
+    return conf.get("runflow", "default_destination", fallback=None) or None
+
+
+def _task_identity(ti: Any, operator: RunflowRunOperator) -> TaskIdentity:
+    max_tries = int(getattr(ti, "max_tries", 0) or 0)
+    map_index = getattr(ti, "map_index", -1)
+    return TaskIdentity(
+        dag_id=ti.dag_id,
+        task_id=ti.task_id,
+        run_id=ti.run_id,
+        map_index=-1 if map_index is None else map_index,
+        go=max_tries,
+        first_try=ti.try_number <= 1 and max_tries <= (operator.retries or 0),
+    )
+
+
+def _namespace() -> str:
+    return conf.get("runflow", "namespace", fallback="") or conf.get("api", "base_url", fallback="") or ""
+
+
+def _check_quality(request: Request, max_quality: str | None, conn_id: str) -> None:
+    quality = request.input.get("quality")
+    if max_quality is None or quality not in QUALITIES:
+        return
+    if max_quality not in QUALITIES or QUALITIES.index(quality) > QUALITIES.index(max_quality):
+        raise InvalidRequestError(
+            f"quality={quality!r}: connection {conn_id!r} allows at most {max_quality!r} (its extra max_quality)."
+        )

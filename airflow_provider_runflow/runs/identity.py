@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Who asks for what: scope, item, fingerprint, and the keys made of them.
+
+None of it may contain ``try_number`` or a task instance's id: both change on a retry, and a retry must find what the
+try before it bought. That is the whole point of this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from airflow_provider_runflow.exceptions import InvalidRequestError
+
+ReuseWithin = Literal["retries", "dag_run", "destination"]
+OnUnknown = Literal["fail", "resubmit"]
+
+# Part of every hash below. Changing how a fingerprint is made bills every picture of every user again:
+# golden fixtures in the tests hold it still.
+FINGERPRINT_VERSION = 1
+METADATA_KEY = "airflow"
+
+
+@dataclass(frozen=True)
+class TaskIdentity:
+    """
+    The Airflow task instance that asks.
+
+    :param go: tells attempts after a clear from plain retries: ``ti.max_tries``, which Airflow raises on a clear only.
+    :param first_try: no earlier attempt of this task instance can have sent anything.
+    """
+
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int = -1
+    go: int = 0
+    first_try: bool = True
+
+    def facts(self) -> dict[str, Any]:
+        """What people want to read beside a run or a picture."""
+        return {
+            "dag_id": self.dag_id,
+            "task_id": self.task_id,
+            "run_id": self.run_id,
+            "map_index": self.map_index,
+        }
+
+
+@dataclass(frozen=True)
+class Scope:
+    """
+    Within which one request is paid once.
+
+    :param client_ref: sent with every run of the scope, so that one exact-match list finds them all.
+    :param item_key: tells the requests of one scope apart.
+    :param task: who asks.
+    :param about: facts that go into the run's metadata for people; constant within the scope, since a body that differs
+        would void the idempotency key.
+    """
+
+    client_ref: str
+    item_key: str
+    task: TaskIdentity
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_scope(
+    reuse_within: str,
+    *,
+    namespace: str,
+    task: TaskIdentity,
+    item_key: str | None = None,
+    destination: str | None = None,
+) -> Scope:
+    """
+    Name the scope that the user chose.
+
+    :param reuse_within: ``retries``, ``dag_run`` or ``destination``.
+    :param namespace: tells Airflow installations apart that share one Runflow organisation.
+    :param item_key: the item's own name; default: the map index, or nothing for a task that is not mapped.
+    :param destination: rendered destination; needed for ``destination``.
+    :raises InvalidRequestError: for another ``reuse_within``, or ``destination`` without one.
+    """
+    check_reuse_within(reuse_within)
+    key = item_key if item_key else ("" if task.map_index < 0 else str(task.map_index))
+    if reuse_within == "destination":
+        if not destination:
+            raise InvalidRequestError("reuse_within='destination' needs a destination: its prefix is the scope.")
+        place = destination.rstrip("/")
+        ref = _reference((place,), ("destination", namespace, place))
+        return Scope(ref, key, task)
+    parts = (task.dag_id, task.task_id, task.run_id)
+    go = (f"go {task.go}",) if reuse_within == "retries" else ()
+    ref = _reference((*parts, *go), (reuse_within, namespace, *parts, *go))
+    about = {name: value for name, value in task.facts().items() if name != "map_index"}
+    return Scope(ref, key, task, about)
+
+
+def check_reuse_within(value: str) -> None:
+    """Raise :class:`InvalidRequestError` for anything but the three scopes."""
+    if value not in get_args(ReuseWithin):
+        raise InvalidRequestError(f"reuse_within={value!r}: must be 'retries', 'dag_run' or 'destination'.")
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    What is bought: one execution of a model.
+
+    :param model: model id.
+    :param input: the ``input`` object as it goes over the wire.
+    :param variation: asks for another take of the same input; ``None`` is the first.
+    """
+
+    model: str
+    input: Mapping[str, Any]
+    variation: str | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over what buys the picture. Metadata and callback URL are outside, and so is what is not sent."""
+        bought: dict[str, Any] = {"v": FINGERPRINT_VERSION, "model": self.model, "input": self.input}
+        if self.variation is not None:
+            bought["variation"] = self.variation
+        return hashlib.sha256(canonical_json(bought)).hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """Encode JSON in the one way that equal values always share."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def idempotency_key(scope: Scope, fingerprint: str, ordinal: int) -> str:
+    """
+    Key under which the server itself would refuse a duplicate (reference, 3.3; its length limit is not documented).
+
+    :param ordinal: counts the deliberate submissions of one request: a failed run needs a new key, or the server
+        would replay the failure.
+    :return: 67 ASCII characters.
+    """
+    return "rf-" + _digest((scope.client_ref, scope.item_key, fingerprint, str(ordinal)))
+
+
+def request_token(scope: Scope, fingerprint: str) -> str:
+    """Twelve hexadecimal characters that name one request of one scope, for file names."""
+    return _digest((scope.client_ref, scope.item_key, fingerprint))[:12]
+
+
+def run_metadata(scope: Scope, fingerprint: str, ordinal: int, user: Mapping[str, Any] | None) -> dict[str, Any]:
+    """
+    Metadata of a run: the user's, and under ``airflow`` what tells one request's runs from another's.
+
+    :raises InvalidRequestError: when the user's metadata has a key ``airflow`` of its own.
+    """
+    if user and METADATA_KEY in user:
+        raise InvalidRequestError(f"metadata: the key {METADATA_KEY!r} is taken by this provider; use another one.")
+    ours = {
+        **scope.about,
+        "item_key": scope.item_key,
+        "fingerprint": fingerprint,
+        "fingerprint_version": FINGERPRINT_VERSION,
+        "ordinal": ordinal,
+    }
+    return {**(user or {}), METADATA_KEY: ours}
+
+
+def _reference(readable: tuple[str, ...], identity: tuple[str, ...]) -> str:
+    head = ".".join(re.sub(r"[^A-Za-z0-9_-]+", "-", part).strip("-")[:60] for part in readable)
+    return f"af.{head[:180]}.{_digest(identity)[:32]}"
+
+
+def _digest(parts: tuple[str, ...]) -> str:
+    # Lengths first: no separator can be forged by a part that contains it.
+    return hashlib.sha256(canonical_json([[len(part), part] for part in parts])).hexdigest()

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What is on record about a request: the intent before anything is sent, the run id after, the result at the end.
+
+A journal may answer "nothing" to a stale task instance, so reading it is never the fence. Writing the intent is: when
+that fails, nothing is sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from airflow_provider_runflow.exceptions import InvalidRequestError, JournalError
+from airflow_provider_runflow.runs.identity import FINGERPRINT_VERSION, Request
+
+SCHEMA_VERSION = 1
+# Airflow warns at 65,536 bytes a value (``[state_store] max_value_storage_bytes``), and MySQL's TEXT ends there.
+MAX_RECORD_BYTES = 60_000
+COMPRESS_ABOVE_BYTES = 16_000
+
+State = Literal["intent", "submitted", "rejected", "landed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """
+    One request's standing.
+
+    :param state: ``intent`` (about to be sent, or sent with no usable answer), ``submitted`` (the run id is known),
+        ``rejected`` (Runflow definitely refused it) or ``landed`` (``result`` says what is where).
+    :param account: base URL and organisation it was sent to.
+    :param at: when the state was entered; for an intent: when it was last about to be sent.
+    :param submitted_at: when the run was submitted; deadlines count from here.
+    :param result: the operator's return value, once landed.
+    """
+
+    state: State
+    account: str
+    client_ref: str
+    item_key: str
+    fingerprint: str
+    ordinal: int
+    go: int
+    model: str
+    input: Mapping[str, Any]
+    variation: str | None
+    at: datetime
+    run_id: str | None = None
+    submitted_at: datetime | None = None
+    result: Mapping[str, Any] | None = None
+    fingerprint_version: int = FINGERPRINT_VERSION
+
+    @property
+    def request(self) -> Request:
+        """The request as it was first recorded."""
+        return Request(self.model, self.input, self.variation)
+
+    def moved(self, state: State, at: datetime, **changes: Any) -> Record:
+        """Return a copy in another state."""
+        return replace(self, state=state, at=at, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Make the JSON object that a journal keeps; long inputs are compressed.
+
+        :raises InvalidRequestError: when the request is too long to be recorded, which is found before it is sent.
+        """
+        data = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        for name in ("at", "submitted_at"):
+            data[name] = data[name].isoformat() if data[name] else None
+        text = json.dumps(data["input"])
+        if len(text) > COMPRESS_ABOVE_BYTES:
+            data["input"] = {"zlib": base64.b64encode(zlib.compress(text.encode())).decode()}
+            data["input_compressed"] = True
+        size = len(json.dumps(data))
+        if size > MAX_RECORD_BYTES:
+            raise InvalidRequestError(
+                f"The request takes {size:,} bytes on record; at most {MAX_RECORD_BYTES:,} can be kept. "
+                "Shorten the prompt. Nothing was submitted."
+            )
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any) -> Record:
+        """
+        Read a record back.
+
+        :raises JournalError: when it is damaged, or written by a newer version of this package.
+        """
+        try:
+            values = dict(data)
+            version = values.pop("schema_version")
+            if version > SCHEMA_VERSION:
+                raise JournalError(
+                    f"The journal was written by a newer airflow-provider-runflow (schema {version}, this one reads "
+                    f"up to {SCHEMA_VERSION}). Nothing was submitted. Upgrade the package on this worker."
+                )
+            if values.pop("input_compressed", False):
+                values["input"] = json.loads(zlib.decompress(base64.b64decode(values["input"]["zlib"])))
+            for name in ("at", "submitted_at"):
+                values[name] = datetime.fromisoformat(values[name]) if values.get(name) else None
+            return cls(**values)
+        except (TypeError, ValueError, KeyError, AttributeError, zlib.error) as error:
+            raise JournalError(
+                f"The journal's record cannot be read ({type(error).__name__}: {error}). Nothing was submitted."
+            ) from error
+
+
+class Journal(Protocol):
+    """Durable memory across the attempts of one task instance."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether "nothing on record" means that nothing was recorded by an earlier attempt."""
+
+    def read(self, item_key: str) -> Record | None:
+        """Return the item's record, or ``None``; raises :class:`JournalError` when it cannot be read."""
+
+    def write(self, record: Record) -> None:
+        """Replace the item's record; raises :class:`JournalError` unless it is durable."""
+
+
+class NoJournal:
+    """Airflow before 3.3 has no task state store: the look-up at Runflow is the only memory."""
+
+    remembers = False
+
+    def read(self, item_key: str) -> Record | None:
+        """Know nothing."""
+        return None
+
+    def write(self, record: Record) -> None:
+        """Keep nothing; the size rule still holds, so that a DAG behaves alike on every version."""
+        record.to_json()

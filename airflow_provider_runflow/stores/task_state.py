@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal on Airflow 3.3's task state store."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from airflow_provider_runflow.compat import never_expire, task_state_store
+from airflow_provider_runflow.exceptions import JournalError
+from airflow_provider_runflow.runs.journal import Journal, NoJournal, Record
+
+
+class TaskStateJournal:
+    """
+    Records in ``context["task_state_store"]``: one value an item, kept as long as the DAG run.
+
+    :param store: the accessor; scoped by Airflow to DAG run, task and map index, and shared by all tries.
+    """
+
+    remembers = True
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def read(self, item_key: str) -> Record | None:
+        """
+        Return the item's record, or ``None``.
+
+        :raises JournalError: when the store does not answer, or the record is damaged.
+        """
+        try:
+            value = self._store.get(_key(item_key))
+        except Exception as error:
+            raise JournalError(
+                f"Airflow's task state store could not be read ({_said(error)}). Nothing was submitted; a retry may help."
+            ) from error
+        return None if value is None else Record.from_json(value)
+
+    def write(self, record: Record) -> None:
+        """
+        Replace the item's record.
+
+        :raises JournalError: unless the store took it.
+        """
+        value = record.to_json()
+        try:
+            self._store.set(_key(record.item_key), value, retention=never_expire())
+        except Exception as error:
+            raise JournalError(f"Airflow's task state store refused to write ({_said(error)})") from error
+
+
+def open_journal(context: Any) -> Journal:
+    """Return the journal that this Airflow offers."""
+    store = task_state_store(context)
+    return NoJournal() if store is None else TaskStateJournal(store)
+
+
+def _key(item_key: str) -> str:
+    return f"runflow.item.{hashlib.sha256(item_key.encode()).hexdigest()[:16]}"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
