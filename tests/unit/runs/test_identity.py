@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scopes, keys and fingerprints. The golden values may never change: a change bills every picture again."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_runflow.exceptions import InvalidRequestError
+from airflow_provider_runflow.runs.identity import (
+    Request,
+    TaskIdentity,
+    idempotency_key,
+    make_scope,
+    request_token,
+    run_metadata,
+)
+
+TASK = TaskIdentity("spring", "hero", "scheduled__2026-03-02T06:00:00+00:00")
+GOLDEN_INPUT = {"prompt": "a cat", "quality": "low", "num_images": 1, "output_format": "png"}
+
+
+class TestGoldenValues:
+    """Made by version 0.1.0. If one of these fails, the change under test would make every user pay again."""
+
+    @pytest.mark.parametrize(
+        ("request_", "fingerprint"),
+        [
+            (
+                Request("openai/gpt-image-2", GOLDEN_INPUT),
+                "1b7b994b3203a698e146020f58bfb479791ab032c16f17caaa689bcc56af8840",
+            ),
+            (
+                Request("openai/gpt-image-2", {**GOLDEN_INPUT, "image_size": {"width": 1088, "height": 1360}}),
+                "862d05f5286341065fcbcd9475ce9edf4d14e390c0296da8b2df8323848769c9",
+            ),
+            (
+                Request("openai/gpt-image-2", {**GOLDEN_INPUT, "prompt": "Grüße aus 東京 ☕"}, "2"),
+                "8a0ffd99b1937f08f4f2c768071481d78b1c5ca0a261562ac7afc2f41a1b24a8",
+            ),
+        ],
+        ids=["plain", "sized", "unicode-variation"],
+    )
+    def test_a_fingerprint_is_what_it_always_was(self, request_: Request, fingerprint: str) -> None:
+        assert request_.fingerprint == fingerprint
+
+    @pytest.mark.parametrize(
+        ("reuse_within", "client_ref"),
+        [
+            ("retries", "af.spring.hero.scheduled__2026-03-02T06-00-00-00-00.go-0.4142ce74170f1b433ae8806f5c05f830"),
+            ("dag_run", "af.spring.hero.scheduled__2026-03-02T06-00-00-00-00.5c6190b68f4e40ea6166007de4a086a3"),
+            ("destination", "af.s3-brand-heroes.5e5d01458336e2da05aec7364b5f6f2f"),
+        ],
+    )
+    def test_a_scope_is_what_it_always_was(self, reuse_within: str, client_ref: str) -> None:
+        scope = make_scope(reuse_within, namespace="production", task=TASK, destination="s3://brand/heroes/")
+        assert scope.client_ref == client_ref
+
+    def test_an_idempotency_key_and_a_file_token_are_what_they_always_were(self) -> None:
+        scope = make_scope("dag_run", namespace="production", task=TASK)
+        assert (
+            idempotency_key(scope, "f" * 64, 0) == "rf-f8ba8938f9b93bcfdc3fc1d6ac35c9d998c57063d9962fd06ae203445ab1602e"
+        )
+        assert request_token(scope, "f" * 64) == "0c1e4e2b7e13"
+
+
+class TestFingerprint:
+    def test_the_order_of_parameters_does_not_matter(self) -> None:
+        turned = dict(reversed(GOLDEN_INPUT.items()))
+        assert Request("m/n", turned).fingerprint == Request("m/n", GOLDEN_INPUT).fingerprint
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Request("m/other", GOLDEN_INPUT),
+            Request("m/n", {**GOLDEN_INPUT, "prompt": "a Cat"}),
+            Request("m/n", {**GOLDEN_INPUT, "num_images": 2}),
+            Request("m/n", GOLDEN_INPUT, "2"),
+        ],
+        ids=["model", "prompt", "count", "variation"],
+    )
+    def test_whatever_buys_another_picture_changes_it(self, other: Request) -> None:
+        assert other.fingerprint != Request("m/n", GOLDEN_INPUT).fingerprint
+
+
+class TestScope:
+    def test_nothing_of_a_single_try_is_in_it(self) -> None:
+        first = TaskIdentity("spring", "hero", "r", go=3, first_try=True)
+        later = TaskIdentity("spring", "hero", "r", go=3, first_try=False)
+        for within in ("retries", "dag_run"):
+            one, two = (make_scope(within, namespace="n", task=task).client_ref for task in (first, later))
+            assert one == two
+
+    def test_only_within_retries_a_clear_makes_another_scope(self) -> None:
+        before, after = (TaskIdentity("spring", "hero", "r", go=go) for go in (2, 5))
+
+        def ref(within: str, task: TaskIdentity) -> str:
+            return make_scope(within, namespace="n", task=task, destination="s3://b/p").client_ref
+
+        assert ref("retries", before) != ref("retries", after)
+        assert ref("dag_run", before) == ref("dag_run", after)
+        assert ref("destination", before) == ref("destination", after)
+
+    def test_mapped_instances_share_the_reference_and_differ_by_item(self) -> None:
+        one, two = (make_scope("dag_run", namespace="n", task=TaskIdentity("d", "t", "r", map_index=i)) for i in (0, 1))
+        assert one.client_ref == two.client_ref
+        assert (one.item_key, two.item_key) == ("0", "1")
+        assert idempotency_key(one, "f", 0) != idempotency_key(two, "f", 0)
+
+    def test_an_item_key_wins_over_the_map_index(self) -> None:
+        scope = make_scope("dag_run", namespace="n", task=TaskIdentity("d", "t", "r", map_index=7), item_key="mug")
+        assert scope.item_key == "mug"
+
+    def test_a_destination_is_one_scope_for_every_dag_run_with_or_without_a_slash(self) -> None:
+        refs = {
+            make_scope("destination", namespace="n", task=TaskIdentity("d", "t", run), destination=place).client_ref
+            for run in ("monday", "tuesday")
+            for place in ("s3://b/p", "s3://b/p/")
+        }
+        assert len(refs) == 1
+
+    def test_two_installations_never_share_a_scope(self) -> None:
+        refs = {make_scope("dag_run", namespace=n, task=TASK).client_ref for n in ("production", "staging")}
+        assert len(refs) == 2
+
+    @pytest.mark.parametrize("run_id", ["it's * a 'quoted' run", "r" * 250, "läuft", "a/b?c#d", "a\x00b"])
+    def test_any_legal_run_id_makes_a_reference_that_the_list_endpoint_can_filter_by(self, run_id: str) -> None:
+        ref = make_scope("dag_run", namespace="n", task=TaskIdentity("d" * 250, "t" * 250, run_id)).client_ref
+        assert len(ref) <= 255
+        assert ref.isascii()
+        assert "'" not in ref
+        assert ref.isprintable()
+
+    def test_parts_cannot_be_shifted_into_each_other(self) -> None:
+        refs = {
+            make_scope("dag_run", namespace="n", task=TaskIdentity(dag, task, "r")).client_ref
+            for dag, task in (("a", "b.c"), ("a.b", "c"), ("a-b", "c"), ("a.b.c", ""))
+        }
+        assert len(refs) == 4
+
+    def test_a_destination_scope_without_a_destination_is_an_error(self) -> None:
+        with pytest.raises(InvalidRequestError, match="reuse_within='destination' needs a destination"):
+            make_scope("destination", namespace="n", task=TASK)
+
+    def test_another_scope_is_an_error_that_names_the_three(self) -> None:
+        with pytest.raises(InvalidRequestError, match="'week': must be 'retries', 'dag_run' or 'destination'"):
+            make_scope("week", namespace="n", task=TASK)
+
+
+class TestMetadata:
+    def test_it_is_constant_within_the_scope_since_another_body_would_void_the_key(self) -> None:
+        runs = [TaskIdentity("d", "t", run, map_index=2, go=go) for run, go in (("monday", 0), ("tuesday", 4))]
+        bodies = [
+            run_metadata(make_scope("destination", namespace="n", task=t, destination="s3://b/p"), "f", 0, None)
+            for t in runs
+        ]
+        assert bodies[0] == bodies[1]
+
+    def test_the_users_own_airflow_key_is_an_error(self) -> None:
+        scope = make_scope("dag_run", namespace="n", task=TASK)
+        with pytest.raises(InvalidRequestError, match="'airflow' is taken"):
+            run_metadata(scope, "f", 0, {"airflow": 1})

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a failure means: whether trying again can help, and what it cost."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_runflow.exceptions import RunBlockedError, RunFailedError
+from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of
+from tests.unit.runs.engine_world import CENTS, run
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind"),
+    [
+        ("CONTENT_POLICY_VIOLATION", "no", RunBlockedError),
+        ("moderation_blocked", None, RunBlockedError),
+        (None, "Your request was rejected by the safety system", RunBlockedError),
+        ("INVALID_INPUT", "bad size", RunBlockedError),
+        ("PROVIDER_TIMEOUT", "the provider took too long", RunFailedError),
+        ("INTERNAL", None, RunFailedError),
+        (None, None, RunFailedError),
+    ],
+)
+def test_only_what_lies_in_the_request_is_never_retried(
+    code: str | None, message: str | None, kind: type[Exception]
+) -> None:
+    failure = failure_of(run("failed", failure_code=code, failure_message=message))
+    assert type(failure) is kind
+    assert failure.retry == ("never" if kind is RunBlockedError else "default")
+
+
+def test_a_failure_says_what_happened_where_and_that_it_was_not_billed() -> None:
+    failed = run("failed", failure_code="X1", failure_message="out of memory", failure_stage_code="dispatch")
+    assert str(failure_of(failed)) == (
+        "Runflow run run-1 failed: X1: out of memory (stage dispatch). Failed runs are not billed. "
+        "A retry of the task submits it anew."
+    )
+
+
+def test_a_failure_that_was_billed_after_all_says_so() -> None:
+    assert "Runflow says it billed $0.009" in str(failure_of(run("failed", cost=CENTS)))
+
+
+def test_a_cancellation_says_that_nothing_is_refunded_and_how_to_buy_anew() -> None:
+    text = str(cancellation_of(run("cancelled")))
+    assert "does not refund (the cost is not known yet)" in text
+    assert "another `variation`" in text
