@@ -24,7 +24,7 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
     │       └── MalformedResponseError  a 2xx that is not what the API promises
     └── AfterMoneyError                 a run exists, or may exist
         ├── SubmissionUncertainError    sent, no usable answer; a retry looks before it pays
-    ├── SubmissionUnknownError      sent, no usable answer, and nothing can tell
+        ├── SubmissionUnknownError      sent, no usable answer, and nothing can tell
         ├── RunFailedError              failed; failed runs are not billed
         │   └── RunBlockedError         stopped by content moderation
         ├── RunCancelledError           cancelled; cancelling does not refund

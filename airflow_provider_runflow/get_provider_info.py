@@ -27,7 +27,7 @@ CONN_FIELDS: dict[str, Any] = {
     "request_timeout": {
         "label": "Request timeout (s)",
         "description": "Seconds that one HTTP request may take.",
-        "schema": {"type": ["number", "null"], "default": 30, "minimum": 1},
+        "schema": {"type": ["number", "null"], "default": 30, "minimum": 1, "maximum": 3600},
     },
     "run_url_template": _optional(
         "Run page",

@@ -4,24 +4,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from airflow_provider_runflow.exceptions import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.runflow.io"
 DEFAULT_REQUEST_TIMEOUT = 30.0
+# Sockets take no infinite time-out: they raise in the middle of a request.
+LONGEST_REQUEST_TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True)
 class Account:
     """
-    One way into the API.
+    One way into the API. It cannot be pickled, since it holds the key.
 
     :param base_url: scheme and host, without ``/v1``.
     :param api_key: Bearer token; never part of the representation.
     :param organization_id: sent as ``X-Organization-Id``; ``None`` means the key's own organisation.
     :param request_timeout: seconds that one HTTP request may take.
-    :raises ConfigurationError: when the base URL is not http(s), or the key is empty or not printable ASCII.
+    :raises ConfigurationError: when the base URL is not http(s), the key is empty, key or organisation cannot be sent
+        in a header, or the time-out is not between 0 and 3600 seconds.
     """
 
     base_url: str = DEFAULT_BASE_URL
@@ -32,7 +36,7 @@ class Account:
     def __post_init__(self) -> None:
         try:
             parts = urlsplit(self.base_url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+            usable = parts.scheme in ("http", "https") and _is_host(parts.hostname) and (parts.port or 1) > 0
         except ValueError:
             usable = False
         if not usable or parts.username or parts.password or parts.query or parts.fragment:
@@ -51,8 +55,23 @@ class Account:
         if not (key.isascii() and key.isprintable()) or " " in key:
             raise ConfigurationError("The Runflow connection's API key contains characters that no key has.")
         object.__setattr__(self, "api_key", key)
-        if not self.request_timeout > 0:
-            raise ConfigurationError(f"request_timeout={self.request_timeout!r}: must be more than 0 seconds.")
+        organization = (self.organization_id or "").strip()
+        if not (organization.isascii() and organization.isprintable()):
+            raise ConfigurationError(
+                f"The Runflow connection's organization_id={organization!r} contains characters that no header takes."
+            )
+        object.__setattr__(self, "organization_id", organization or None)
+        if not 0 < self.request_timeout <= LONGEST_REQUEST_TIMEOUT:
+            raise ConfigurationError(
+                f"request_timeout={self.request_timeout!r}: must be more than 0 and at most "
+                f"{LONGEST_REQUEST_TIMEOUT:.0f} seconds."
+            )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Runflow account holds an API key, so it cannot be pickled: pass the connection's id on")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Account:
+        return self
 
     @property
     def identity(self) -> str:
@@ -63,6 +82,11 @@ class Account:
     def allows_http(self) -> bool:
         """Whether plain http is acceptable for downloads, because the connection itself uses it."""
         return self.base_url.startswith("http://")
+
+
+def _is_host(host: str | None) -> bool:
+    # `encode` raises UnicodeError, a ValueError, for what no resolver takes: a label that is empty or too long.
+    return bool(host and host.isascii() and host.isprintable() and " " not in host and host.encode("idna"))
 
 
 def _without_secrets(url: str) -> str:

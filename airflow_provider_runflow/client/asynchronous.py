@@ -81,6 +81,6 @@ class AsyncRunflowClient:
 
     async def _send(self, call: Call[Any]) -> Any:
         try:
-            return protocol.read_answer(call, await self._http.request(**protocol.send_options(call)))
+            return protocol.read_answer(call, self.account, await self._http.request(**protocol.send_options(call)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return protocol.read_failure(call, self._host, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,8 +47,16 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     409: ConflictError,
     429: RateLimitedError,
 }
-# Raised before a byte of the request left this machine.
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+# Raised before a byte of the request reached Runflow. ProxyError: the proxy opened no way there; LocalProtocolError: a
+# header that cannot be written.
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.LocalProtocolError,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -99,14 +108,25 @@ def client_options(account: Account) -> dict[str, Any]:
 
 
 def send_options(call: Call[Any]) -> dict[str, Any]:
-    """Keyword arguments for ``client.request``."""
+    """
+    Keyword arguments for ``client.request``.
+
+    :raises InvalidRequestError: when the body holds something that JSON cannot carry.
+    """
     options: dict[str, Any] = {"method": call.method, "url": call.path, "headers": dict(call.headers)}
     if call.params:
         options["params"] = dict(call.params)
     if call.body is not None:
-        options["content"] = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()
+        options["content"] = _json_bytes(call.body)
         options["headers"]["Content-Type"] = "application/json"
     return options
+
+
+def _json_bytes(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"The request cannot be written as JSON ({error}). Nothing was submitted.") from error
 
 
 def runs_path(model: str) -> str:
@@ -151,6 +171,12 @@ def check_client_ref(client_ref: str) -> None:
         )
 
 
+def check_idempotency_key(key: str) -> None:
+    """Raise :class:`InvalidRequestError` unless the key can be sent in a header."""
+    if not key.strip() or key != key.strip() or not (key.isascii() and key.isprintable()):
+        raise InvalidRequestError(f"idempotency_key={key!r}: must be printable ASCII, without spaces around it.")
+
+
 def list_params(
     *,
     q: str | None = None,
@@ -167,17 +193,17 @@ def list_params(
     return chosen if limit is None else {**chosen, "limit": str(limit)}
 
 
-def read_answer(call: Call[Any], response: httpx.Response) -> Any:
-    """Turn a response into the call's answer model, or a :class:`Failure`."""
+def read_answer(call: Call[Any], account: Account, response: httpx.Response) -> Any:
+    """Turn a response into the call's answer model, or a :class:`Failure` whose text never shows the account's key."""
     if not response.is_success:
-        return Failure(_error_of(call, response), _effect_of(response.status_code))
+        return Failure(_error_of(call, account, response), _effect_of(response.status_code))
     try:
         data = json.loads(response.content)
         return call.answer.model_validate(data) if call.answer else data
     except ValidationError as invalid:
         where = "; ".join(".".join(map(str, e["loc"])) + ": " + e["msg"] for e in invalid.errors()[:3])
         reason = f"the answer lacks what the API promises ({where})"
-    except ValueError:
+    except (ValueError, RecursionError):
         reason = "the answer is not JSON"
     error = MalformedResponseError(
         reason, status=response.status_code, request_id=_request_id(response, {}), request=str(call)
@@ -199,9 +225,10 @@ def _effect_of(status: int) -> Effect:
     return Effect.NONE if 400 <= status < 500 else Effect.UNKNOWN
 
 
-def _error_of(call: Call[Any], response: httpx.Response) -> ApiError:
+def _error_of(call: Call[Any], account: Account, response: httpx.Response) -> ApiError:
     status = response.status_code
-    body = _json_object(response)
+    # A server may echo the key that it refuses.
+    body = _json_object(response.content.replace(account.api_key.encode(), b"***"))
     code, message, errors = _envelope(body)
     cls = _BY_STATUS.get(status)
     if cls is None:
@@ -217,27 +244,27 @@ def _error_of(call: Call[Any], response: httpx.Response) -> ApiError:
     )
 
 
-def _json_object(response: httpx.Response) -> dict[str, Any]:
+def _json_object(content: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(response.content)
-    except ValueError:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 
 
 def _envelope(body: dict[str, Any]) -> tuple[str | None, str | None, list[dict[str, Any]]]:
     """Read the flat envelope, else a nested ``error``, else ``detail`` (reference, 9.1)."""
-    nested = body.get("error")
-    inner = nested if isinstance(nested, dict) else {}
+    nested, detail = body.get("error"), body.get("detail")
+    inner: dict[str, Any] = next((part for part in (nested, detail) if isinstance(part, dict)), {})
     code = body.get("code") or inner.get("code")
     message = body.get("message") or inner.get("message") or (nested if isinstance(nested, str) else None)
     errors = body.get("errors") or inner.get("errors")
-    detail = body.get("detail")
     if not errors and isinstance(detail, list):
         errors = detail
     if not message and isinstance(detail, str):
         message = detail
-    fields = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    listed = errors if isinstance(errors, list) else []
+    fields = [{"msg": error} if isinstance(error, str) else error for error in listed if isinstance(error, (dict, str))]
     return (str(code) if code else None, str(message)[:2000] if message else None, fields)
 
 
@@ -254,12 +281,14 @@ def _retry_after(response: httpx.Response) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
         pass
+    else:
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)

@@ -18,6 +18,9 @@ from airflow_provider_runflow.client.retry import Effect, Failure, Send, exchang
 from airflow_provider_runflow.client.wire import Page, Run
 from airflow_provider_runflow.exceptions import InvalidRequestError, SubmissionUncertainError
 
+# So many in a row end a list that never says that it has ended.
+MAX_EMPTY_PAGES = 5
+
 
 class RunflowClient:
     """
@@ -79,6 +82,8 @@ class RunflowClient:
         """
         if client_ref is not None:
             protocol.check_client_ref(client_ref)
+        if idempotency_key is not None:
+            protocol.check_idempotency_key(idempotency_key)
         if callback_url is not None and len(callback_url) > protocol.MAX_CALLBACK_URL:
             raise InvalidRequestError(
                 f"callback_url: {len(callback_url)} characters; Runflow takes at most {protocol.MAX_CALLBACK_URL}."
@@ -92,7 +97,7 @@ class RunflowClient:
             "input": dict(input),
             **{name: value for name, value in optional.items() if value is not None},
         }
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
         return self._call(Call("POST", protocol.runs_path(model), Run, body=body, headers=headers, paid=True))
 
     def get_run(self, run_id: str) -> Run:
@@ -127,8 +132,10 @@ class RunflowClient:
 
     def find_runs(self, client_ref: str, *, fields: Sequence[str] | None = None) -> Iterator[Run]:
         """Yield every run that carries the reference, oldest first, over all pages."""
-        cursor = None
-        while True:
+        cursor: str | None = None
+        seen: set[str] = set()
+        empty = 0
+        while empty < MAX_EMPTY_PAGES:
             page = self.list_runs(
                 q=protocol.client_ref_filter(client_ref),
                 fields=fields,
@@ -137,8 +144,11 @@ class RunflowClient:
                 cursor=cursor,
             )
             yield from page.items
-            if not page.next or page.next == cursor or not page.items:
+            if not page.next or page.next in seen:
                 return
+            # A filter that is applied after paging makes empty pages: a run may be on the next one.
+            empty = 0 if page.items else empty + 1
+            seen.add(page.next)
             cursor = page.next
 
     def cancel_run(self, run_id: str, reason: str) -> Run:
@@ -187,6 +197,6 @@ class RunflowClient:
 
     def _send(self, call: Call[Any]) -> Any:
         try:
-            return protocol.read_answer(call, self._http.request(**protocol.send_options(call)))
+            return protocol.read_answer(call, self.account, self._http.request(**protocol.send_options(call)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return protocol.read_failure(call, self._host, error)

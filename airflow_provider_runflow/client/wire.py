@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 ACTIVE = frozenset({"queued", "dispatching", "running"})
 DELIVERED = frozenset({"succeeded", "partial_succeeded"})
@@ -45,6 +45,12 @@ def _moment(value: Any) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
+def _without_null(data: Any, *pairs: tuple[str, str]) -> Any:
+    # Of two names for one field the first wins, unless it is null: an id or a cursor must not be lost to that.
+    nulls = {name for name, _ in pairs if isinstance(data, Mapping) and data.get(name) is None}
+    return {name: value for name, value in data.items() if name not in nulls} if nulls else data
+
+
 Text = Annotated[str | None, BeforeValidator(_text)]
 Mapped = Annotated[dict[str, Any] | None, BeforeValidator(_mapping)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
@@ -75,6 +81,11 @@ class Run(BaseModel):
     started_at: Moment = None
     completed_at: Moment = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _either_name(cls, data: Any) -> Any:
+        return _without_null(data, ("id", "run_id"), ("failure_stage_code", "failure_stage"))
+
     @property
     def is_terminal(self) -> bool:
         """Whether the status can change no more; an unknown status counts as one that can."""
@@ -99,6 +110,11 @@ class Page(BaseModel):
     items: list[Run]
     next: Text = Field(default=None, validation_alias=AliasChoices("next", "next_pq"))
 
+    @model_validator(mode="before")
+    @classmethod
+    def _either_name(cls, data: Any) -> Any:
+        return _without_null(data, ("next", "next_pq"))
+
 
 def output_urls(output: Mapping[str, Any] | None) -> list[str]:
     """
@@ -114,7 +130,8 @@ def output_urls(output: Mapping[str, Any] | None) -> list[str]:
         if found:
             return found
     for key in ("image", "url", "output_url", "image_url"):
-        found = _urls(output.get(key))
+        # A list under such a name is one of a ComfyUI workflow's outputs, and there may be others beside it.
+        found = [] if isinstance(output.get(key), list) else _urls(output.get(key))
         if found:
             return found
     return [url for value in output.values() if isinstance(value, list) for url in _urls(value)]

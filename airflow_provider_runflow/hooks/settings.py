@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_runflow.client.account import DEFAULT_BASE_URL, DEFAULT_REQUEST_TIMEOUT, Account
 from airflow_provider_runflow.exceptions import ConfigurationError
@@ -42,6 +44,7 @@ def read_connection(conn: Any, extra: Mapping[str, Any]) -> Settings:
         raise ConfigurationError(
             f"Connection {conn.conn_id!r} is of type {conn.conn_type!r}; it must be of type {CONN_TYPE!r}."
         )
+    _check_extra(conn, extra)
     try:
         timeout = float(extra.get("request_timeout") or DEFAULT_REQUEST_TIMEOUT)
     except (TypeError, ValueError):
@@ -65,6 +68,18 @@ def read_connection(conn: Any, extra: Mapping[str, Any]) -> Settings:
     return Settings(account, template, _text(extra, "max_quality"), _text(extra, "callback_secret"))
 
 
+def _check_extra(conn: Any, extra: Any) -> None:
+    # Airflow reads an extra that is not JSON as empty: the organisation and the guard in it would silently be gone.
+    readable = isinstance(extra, Mapping)
+    if readable and not extra and (conn.extra or "").strip():
+        try:
+            readable = isinstance(json.loads(conn.extra), Mapping)
+        except ValueError:
+            readable = False
+    if not readable:
+        raise ConfigurationError(f"Connection {conn.conn_id!r}: its extra must be a JSON object.")
+
+
 def _text(extra: Mapping[str, Any], name: str) -> str | None:
     value = extra.get(name)
     return str(value) if value not in (None, "") else None
@@ -74,7 +89,15 @@ def _base_url(conn: Any) -> str:
     host = (conn.host or "").strip()
     if not host:
         return DEFAULT_BASE_URL
-    if "://" in host:
-        return str(host)
-    scheme = conn.schema if conn.schema in ("http", "https") else "https"
-    return f"{scheme}://{host}:{conn.port}" if conn.port else f"{scheme}://{host}"
+    if "://" not in host:
+        scheme = conn.schema if conn.schema in ("http", "https") else "https"
+        host = f"{scheme}://{host}"
+    # Airflow keeps the port apart when the connection is written as a URI.
+    return f"{host.rstrip('/')}:{conn.port}" if conn.port and not _has_port(host) else str(host)
+
+
+def _has_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port is not None
+    except ValueError:
+        return True

@@ -145,16 +145,8 @@ def download(
         if not last.again or attempt == tries:
             break
         pause = next(pauses)
-        log.warning(
-            "Picture %d of run %s: try %d of %d failed (%s from %s); next in %.1f s",
-            index,
-            run_id,
-            attempt,
-            tries,
-            strip_queries(last.what),
-            host_of(url),
-            pause,
-        )
+        what = f"try {attempt} of {tries} failed ({strip_queries(last.what)} from {host_of(url)})"
+        log.warning("Picture %d of run %s: %s; next in %.1f s", index, run_id, what, pause)
         sleep(pause)
         if last.status in _EXPIRED:
             fresh = _fresh_url(index, run_id, reread, log)
@@ -188,9 +180,7 @@ def _check_answer(body: Body, max_bytes: int) -> None:
             raise _too_large(declared, max_bytes)
         return
     if 300 <= body.status < 400:
-        raise _Failure(
-            f"HTTP {body.status}, a redirect, which is not followed", status=body.status, again=False
-        )
+        raise _Failure(f"HTTP {body.status}, a redirect, which is not followed", status=body.status, again=False)
     raise _Failure(f"HTTP {body.status}", status=body.status)
 
 
@@ -225,14 +215,14 @@ def _fresh_url(index: int, run_id: str, reread: Callable[[], list[str]], log: Lo
     """Return the picture's URL as Runflow signs it now; None when it could not be had."""
     try:
         urls = reread()
-    except RunflowError as error:
-        log.warning("Run %s could not be read again for fresh URLs: %s", run_id, strip_queries(str(error)))
+    # Whatever it is (the caller reads an Airflow connection, too): the next try may still bring the picture.
+    except Exception as error:
+        why = str(error) if isinstance(error, RunflowError) else f"{type(error).__name__}: {error}"
+        log.warning("Run %s could not be read again for fresh URLs: %s", run_id, strip_queries(why))
         return None
     if index < len(urls):
         return urls[index]
-    log.warning(
-        "Run %s was read again and now lists %d pictures; picture %d is missing", run_id, len(urls), index
-    )
+    log.warning("Run %s was read again and now lists %d pictures; picture %d is missing", run_id, len(urls), index)
     return None
 
 

@@ -109,9 +109,7 @@ def find_landed(job: Job, store: Store, sidecar_store: Store | None) -> Found | 
     return Found(images, run_id, cost if isinstance(cost, str) else None)
 
 
-def _told(
-    job: Job, store: Store, sidecar_store: Store, index: int
-) -> tuple[dict[str, Any] | None, Landed | None]:
+def _told(job: Job, store: Store, sidecar_store: Store, index: int) -> tuple[dict[str, Any] | None, Landed | None]:
     # Under every extension, because a model that was asked for png and sent jpeg was paid all the same.
     for ext in job.likely_exts:
         name = job.name(index, ext)

@@ -76,19 +76,10 @@ def land(
     :raises LandingError: some pictures are paid but not landed; both errors list those that are landed in
         their attribute ``landed``.
     """
-    landed: list[Landed] = []
-    failed: dict[int, LandingError] = {}
     if not urls:
-        raise _with_landed(
-            LandingError(f"Run {run_id} lists no pictures, but may be paid; {RETRY_IS_FREE}."), []
-        )
+        raise _with_landed(LandingError(f"Run {run_id} lists no pictures, but may be paid; {RETRY_IS_FREE}."), [])
     work = _Landing(job, run_id, list(urls), cost_usd, store, sidecar_store, client, reread, sleep, log, now)
-    with _spool_dir(run_id) as spool_dir:
-        for index in range(len(urls)):
-            try:
-                landed.append(work.picture(index, Path(spool_dir)))
-            except LandingError as error:
-                failed[index] = error
+    landed, failed = work.pictures()
     if failed:
         raise _with_landed(_summary(run_id, landed, failed), landed)
     return landed
@@ -137,6 +128,18 @@ class _Landing:
     log: Log
     now: Callable[[], datetime]
     used: set[str] = field(default_factory=set)
+
+    def pictures(self) -> tuple[list[Landed], dict[int, LandingError]]:
+        """Land all pictures; returns those that landed, and why the others did not."""
+        landed: list[Landed] = []
+        failed: dict[int, LandingError] = {}
+        with _spool_dir(self.run_id) as spool_dir:
+            for index in range(len(self.urls)):
+                try:
+                    landed.append(self.picture(index, Path(spool_dir)))
+                except LandingError as error:
+                    failed[index] = error
+        return landed, failed
 
     def picture(self, index: int, spool_dir: Path) -> Landed:
         """Land one picture; every error comes out as a ``LandingError``."""
@@ -215,9 +218,7 @@ class _Landing:
             return True
         content_type = spooled.facts.content_type
         try:
-            self.store.put_file(
-                name, spooled.path, content_type=content_type, sha256=spooled.sha256, replace=replace
-            )
+            self.store.put_file(name, spooled.path, content_type=content_type, sha256=spooled.sha256, replace=replace)
         except NameTaken as taken:
             if matches(self.store, name, taken.existing, spooled.size_bytes, spooled.sha256):
                 return True

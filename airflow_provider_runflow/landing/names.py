@@ -69,8 +69,7 @@ def check_pattern(pattern: str, *, num_images: int, labels: Iterable[str] | None
     fields = [field for _, field in _parse(pattern, names) if field is not None]
     if num_images > 1 and "index" not in fields:
         raise InvalidRequestError(
-            f"filename_pattern {pattern!r} gives all {num_images} pictures of a run the same name; "
-            f"put {{index}} in it"
+            f"filename_pattern {pattern!r} gives all {num_images} pictures of a run the same name; put {{index}} in it"
         )
     sample = dict.fromkeys([*PLACEHOLDERS, *fields], "x")
     _checked(pattern, _render(pattern, sample))
@@ -116,9 +115,7 @@ def _fields(pattern: str) -> set[str]:
 def _parse(pattern: object, labels: set[str] | None) -> list[tuple[str, str | None]]:
     """Split into (literal, placeholder that follows it); ``labels=None`` takes any plain name for a label."""
     if not isinstance(pattern, str) or not pattern:
-        raise InvalidRequestError(
-            f"filename_pattern must be a text such as {DEFAULT_PATTERN!r}, not {pattern!r}"
-        )
+        raise InvalidRequestError(f"filename_pattern must be a text such as {DEFAULT_PATTERN!r}, not {pattern!r}")
     try:
         parts = list(string.Formatter().parse(pattern))
     except ValueError as error:
@@ -130,8 +127,7 @@ def _parse(pattern: object, labels: set[str] | None) -> list[tuple[str, str | No
             continue
         if spec or conversion:
             raise InvalidRequestError(
-                f"filename_pattern {pattern!r}: {{{field}}} takes no format or conversion; "
-                f"write just {{{field}}}"
+                f"filename_pattern {pattern!r}: {{{field}}} takes no format or conversion; write just {{{field}}}"
             )
         _check_field(pattern, field, labels)
     return [(literal, field) for literal, field, _, _ in parts]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,6 +18,8 @@ from airflow_provider_runflow.exceptions import InvalidRequestError
 def _not_blank(prompt: str) -> str:
     if not prompt.strip():
         raise ValueError("must not be empty: the prompt says what the picture shows")
+    if any("\ud800" <= character <= "\udfff" for character in prompt):
+        raise ValueError("must be text that UTF-8 can carry: it holds half of a surrogate pair, such as a cut emoji")
     return prompt
 
 
@@ -91,8 +94,8 @@ def _rule(error: Any) -> str:
         return str(context["error"])
     if kind == "literal_error":
         expected = str(context["expected"])
-        near = difflib.get_close_matches(str(error["input"]).lower(), expected.replace("'", "").split(), n=1)
-        return f"must be {expected}" + (f" (did you mean {near[0].rstrip(',')!r}?)" if near else "")
+        near = difflib.get_close_matches(str(error["input"]).lower(), re.findall("'([^']*)'", expected), n=1)
+        return f"must be {expected}" + (f" (did you mean {near[0]!r}?)" if near else "")
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = "at least" if kind == "greater_than_equal" else "at most"
         return f"must be {bound} {context.get('ge', context.get('le'))}"

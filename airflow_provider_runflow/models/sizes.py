@@ -8,6 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+# Anything above is no size in pixels, and the search for the nearest legal one needs a ratio that a float can hold.
+LONGEST_EDGE = 999_999
+
 
 @dataclass(frozen=True)
 class SizeRule:
@@ -76,9 +79,9 @@ def parse_size(value: Any) -> tuple[int, int] | None:
         return (int(match[1]), int(match[2])) if match else None
     if isinstance(value, dict) and set(value) == {"width", "height"}:
         edges = (value["width"], value["height"])
-        if all(isinstance(edge, int) and not isinstance(edge, bool) for edge in edges):
+        if all(isinstance(edge, int) and not isinstance(edge, bool) and abs(edge) <= LONGEST_EDGE for edge in edges):
             return edges
-        if all(isinstance(edge, str) and edge.isdecimal() for edge in edges):
+        if all(isinstance(edge, str) and re.fullmatch(r"\d{1,6}", edge) for edge in edges):
             return int(edges[0]), int(edges[1])
     return None
 

@@ -221,7 +221,7 @@ class RunEngine:
         except ApiError as error:
             # It exists, and waiting copes with an API that is down.
             self.log.warning("Runflow run %s cannot be read now (%s); waiting for it.", run_id, error)
-            return Wait(Run(id=run_id, status_code="queued"), record.ordinal)
+            return Wait(_unread(run_id), record.ordinal)
 
     def _look(self, request: Request, record: Record | None) -> Move:
         now = self.clock.now()
@@ -245,7 +245,15 @@ class RunEngine:
         move = resolution.on_found(found, record, now)
         if isinstance(move, Submit):
             self._maybe_sent = False
-        return move
+        return self._whole(move) if isinstance(move, Land) else move
+
+    def _whole(self, move: Land) -> Move:
+        """Read a run that a list row says has delivered: rows are projections, without its outputs."""
+        try:
+            return resolution.on_run(self.api.get_run(move.run.id), move.ordinal)
+        except ApiError as error:
+            self.log.warning("Runflow run %s cannot be read now (%s); waiting for it.", move.run.id, error)
+            return Wait(_unread(move.run.id), move.ordinal)
 
     def _candidates(self, rows: list[Run], request: Request) -> list[Candidate]:
         # Should list rows turn out to carry no metadata, each run of the scope is read once.
@@ -380,6 +388,10 @@ class RunEngine:
                 f"Runflow run {record.run_id}" if record.run_id else f"The state {record.state!r}",
                 error,
             )
+
+
+def _unread(run_id: str) -> Run:
+    return Run(id=run_id, status_code="queued")
 
 
 def _changed(before: Request, now: Request) -> list[str]:

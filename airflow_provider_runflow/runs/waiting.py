@@ -10,7 +10,7 @@ from datetime import datetime
 from airflow_provider_runflow.client.clock import Clock
 from airflow_provider_runflow.client.log import Log
 from airflow_provider_runflow.client.wire import Run
-from airflow_provider_runflow.exceptions import ApiError, RunTimeoutError, RunUnreachableError
+from airflow_provider_runflow.exceptions import ApiError, ConfigurationError, RunTimeoutError, RunUnreachableError
 from airflow_provider_runflow.runs.polling import Done, GiveUp, Late, Poll
 
 GOES_ON = "It goes on and is billed if it succeeds. A retry of the task attaches to it for $0."
@@ -42,6 +42,11 @@ def wait_for_run(
             outcome = poll.on_run(read(reconnect), clock.now())
         except ApiError as error:
             outcome = poll.on_error(error, clock.now())
+        except ConfigurationError as error:
+            # It worked before, so a secrets backend may be down for a while; the run goes on meanwhile.
+            if not reconnect:
+                raise
+            outcome = poll.on_unreadable_connection(error, clock.now())
         if isinstance(outcome, Done):
             return outcome.run
         if isinstance(outcome, Late):

@@ -101,8 +101,7 @@ def open_store(
     """
     Open a destination. Nothing is asked of it yet; :meth:`Store.check` does that.
 
-    :param destination: ``s3://bucket/prefix`` and so on; always a prefix, with or without a slash at its end.
-        ``s3://CONN_ID@bucket/prefix`` names its own connection.
+    :param destination: always a prefix; ``s3://CONN_ID@bucket/prefix`` names its own connection.
     :param aws_conn_id: S3 only: the AWS connection; None for boto3's own search for credentials.
     :param encrypt: S3 only: encrypt with S3's own keys (SSE-S3).
     :param acl_policy: S3 only: a canned ACL.
@@ -133,8 +132,8 @@ def open_store(
         "cache_control": cache_control is not None,
         "extra_args": bool(extra_args),
     }
-    if wrong := [name for name, is_given in given.items() if is_given]:
-        raise InvalidRequestError(f"{', '.join(wrong)}: for S3 only, but the destination is {destination!r}")
+    if wrong := ", ".join(name for name, is_given in given.items() if is_given):
+        raise InvalidRequestError(f"{wrong}: for S3 only, but the destination is {_shown(destination)!r}")
     from airflow_provider_runflow.stores.object_storage import ObjectStorageStore
 
     return ObjectStorageStore(destination, conn_id=conn_id)

@@ -76,8 +76,7 @@ class ObjectStorageStore:
                     raise self._unknown(error) from error
                 except Exception as error:  # whatever the provider's hook raises for its connection
                     raise DestinationError(
-                        f"{self._uri}: connection {self._conn_id!r} cannot be used: "
-                        f"{type(error).__name__}: {error}"
+                        f"{self._uri}: connection {self._conn_id!r} cannot be used: {type(error).__name__}: {error}"
                     ) from error
             return self._known_fs
 

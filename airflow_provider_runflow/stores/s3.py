@@ -23,9 +23,7 @@ from airflow_provider_runflow.landing.store import (
 from airflow_provider_runflow.stores import DEFAULT_AWS_CONN_ID, parse_destination
 
 # What this store decides itself for each object.
-_OURS = frozenset(
-    {"Bucket", "Key", "Body", "ContentType", "ContentLength", "ContentMD5", "IfMatch", "IfNoneMatch"}
-)
+_OURS = frozenset({"Bucket", "Key", "Body", "ContentType", "ContentLength", "ContentMD5", "IfMatch", "IfNoneMatch"})
 # Arguments that reading an object needs as well as writing it.
 _ALSO_TO_READ = frozenset(
     {"ExpectedBucketOwner", "RequestPayer", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5"}
@@ -94,8 +92,7 @@ class S3Store:
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook
         except ImportError as error:
             raise ConfigurationError(
-                f"s3:// destinations need the amazon provider ({error}): "
-                f"pip install apache-airflow-providers-amazon"
+                f"s3:// destinations need the amazon provider ({error}): pip install apache-airflow-providers-amazon"
             ) from error
         self._hook = S3Hook(aws_conn_id=self.aws_conn_id)
 
@@ -107,9 +104,7 @@ class S3Store:
                 try:
                     self._client = self._hook.get_conn()
                 except Exception as error:  # the hook raises whatever the secrets backend or boto3 raise
-                    raise S3Error(
-                        f"{self._credentials()} cannot be used: {type(error).__name__}: {error}"
-                    ) from error
+                    raise S3Error(f"{self._credentials()} cannot be used: {type(error).__name__}: {error}") from error
             return self._client
 
     def check(self) -> None:
@@ -128,8 +123,7 @@ class S3Store:
         unknown = sorted(set(self._arguments) - members)
         if unknown:
             raise InvalidRequestError(
-                f"extra_args: put_object takes no {', '.join(unknown)}; "
-                f"it takes {', '.join(sorted(members - _OURS))}"
+                f"extra_args: put_object takes no {', '.join(unknown)}; it takes {', '.join(sorted(members - _OURS))}"
             )
         self._call("list_objects_v2", None, Prefix=self.prefix, MaxKeys=1)
         shared = self._arguments.keys() & self._members("create_multipart_upload")
@@ -264,7 +258,10 @@ class S3Store:
         code = str(said.get("Code", ""))
         message = f"{what}: S3 answered {code} (HTTP {status}): {str(said.get('Message', ''))[:300]}"
         if status == 403:
-            message = f"{message.rstrip('.')}. {self._needs()}"
+            # A 403 is also how wrong, expired and mis-signed credentials are refused; HEAD has no code at all.
+            denied = code in ("AccessDenied", "Forbidden", "403", "")
+            hint = self._needs() if denied else f"Those are the credentials of {self._credentials()}."
+            message = f"{message.rstrip('. ')}. {hint}"
         return S3Error(message, status, code)
 
     def _needs(self) -> str:
@@ -273,9 +270,7 @@ class S3Store:
             writes.append("s3:PutObjectAcl")
         if "Tagging" in self._arguments:
             writes.append("s3:PutObjectTagging")
-        keys = (
-            ", and kms:GenerateDataKey and kms:Decrypt on the key" if "SSEKMSKeyId" in self._arguments else ""
-        )
+        keys = ", and kms:GenerateDataKey and kms:Decrypt on the key" if "SSEKMSKeyId" in self._arguments else ""
         # Without ListBucket S3 answers 403, not 404, for an object that does not exist.
         return (
             f"{self._credentials()} needs s3:ListBucket on {self.bucket}, "
@@ -295,18 +290,12 @@ def _arguments(
         "CacheControl": ("cache_control", cache_control),
     }
     arguments = dict(extra_args)
-    ours = [
-        key
-        for key in arguments
-        if key in _OURS or (key.startswith("Checksum") and key != "ChecksumAlgorithm")
-    ]
+    ours = [key for key in arguments if key in _OURS or (key.startswith("Checksum") and key != "ChecksumAlgorithm")]
     if ours:
         raise InvalidRequestError(f"extra_args: {', '.join(ours)} cannot be given; each object has its own")
     for key, (parameter, value) in named.items():
         if value is not None and key in arguments:
-            raise InvalidRequestError(
-                f"{parameter} and extra_args[{key!r}] say the same thing twice; give one"
-            )
+            raise InvalidRequestError(f"{parameter} and extra_args[{key!r}] say the same thing twice; give one")
         if value is not None:
             arguments[key] = value
     return arguments

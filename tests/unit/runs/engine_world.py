@@ -150,7 +150,8 @@ class Runflow:
             if each.client_ref == client_ref and self.clock.now() >= self.created[each.id] + timedelta(
                 seconds=self.lag
             ):
-                yield each if self.list_metadata else each.model_copy(update={"metadata": None})
+                row = each.model_copy(update={"output": None, "duration_ms": None})
+                yield row if self.list_metadata else row.model_copy(update={"metadata": None})
 
     def set_status(self, status: str, run_id: str | None = None, **facts: Any) -> None:
         """Let a run (default: the newest) go on."""

@@ -261,6 +261,12 @@ class TestALostReply:
         world.api.on_post = on_post  # type: ignore[assignment]
         assert world.attempt().record.run_id == "run-1"
 
+    def test_a_run_that_delivered_meanwhile_is_read_whole_since_list_rows_lack_its_outputs(self, world: World) -> None:
+        world.attempt()
+        world.journal.records.clear()
+        world.api.set_status("succeeded", output={"outputs": [{"url": "https://x.example/0.png"}]})
+        assert world.attempt().run.output_urls == ["https://x.example/0.png"]
+
     def test_rows_without_metadata_are_read_one_by_one(self, world: World) -> None:
         world.api.list_metadata = False
         world.api.lose_reply()

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trigger: one small event, a deadline on the wall clock, and never a key among its arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_provider_runflow.client.sync import RunflowClient
+from airflow_provider_runflow.emulator import Emulator, VirtualClock, emulator_transport
+from airflow_provider_runflow.hooks.runflow import RunflowHook
+from airflow_provider_runflow.triggers.run_completion import RunCompletionTrigger
+
+KEY = "rf_svc_unit_test_key"
+
+
+@dataclass
+class World:
+    emulator: Emulator
+    clock: VirtualClock
+    run_id: str
+
+    def trigger(self, **changes: Any) -> RunCompletionTrigger:
+        facts = {
+            "run_id": self.run_id,
+            "runflow_conn_id": "runflow_default",
+            "poll_interval": 5.0,
+            "deadline": self.clock.now().timestamp() + 600,
+        }
+        return RunCompletionTrigger(**{**facts, **changes})
+
+    @property
+    def status(self) -> str:
+        return RunflowHook().get_run(self.run_id).status_code
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    emulator, clock = Emulator(picture_size=(16, 16)), VirtualClock()
+    monkeypatch.setattr(RunflowHook, "clock", clock)
+    monkeypatch.setattr(RunflowHook, "transport", emulator_transport(emulator, clock))
+    connection = {"conn_type": "runflow", "host": "http://runflow.test", "password": KEY}
+    monkeypatch.setenv("AIRFLOW_CONN_RUNFLOW_DEFAULT", json.dumps(connection))
+    run = RunflowHook().create_run("openai/gpt-image-2", {"prompt": "a cat", "quality": "low"})
+    return World(emulator, clock, run.id)
+
+
+def events(trigger: RunCompletionTrigger) -> list[Any]:
+    """All that the trigger yields."""
+
+    async def collect() -> list[Any]:
+        return [event.payload async for event in trigger.run()]
+
+    return asyncio.run(asyncio.wait_for(collect(), 20))
+
+
+def test_it_comes_back_from_its_arguments_as_it_was(world: World) -> None:
+    path, kwargs = world.trigger(not_before=7.0, cancel_on_kill=True).serialize()
+    assert path == "airflow_provider_runflow.triggers.run_completion.RunCompletionTrigger"
+    assert RunCompletionTrigger(**kwargs).serialize() == (path, kwargs)
+    assert json.loads(json.dumps(kwargs)) == kwargs
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [(None, "succeeded"), ("failed", "failed"), ("blocked", "failed"), ("cancelled", "cancelled")],
+)
+def test_a_run_that_ends_is_one_small_event(
+    world: World, monkeypatch: pytest.MonkeyPatch, outcome: str | None, status: str
+) -> None:
+    if outcome:
+        world.emulator.add_fault(route="create", outcome=outcome)
+        world.run_id = RunflowHook().create_run("openai/gpt-image-2", {"prompt": "a cat"}).id
+    assert events(world.trigger()) == [
+        {"status": "finished", "reason": "terminal", "run_id": world.run_id, "run_status": status}
+    ]
+
+
+def test_at_the_deadline_it_says_so_and_leaves_the_run_alone(world: World) -> None:
+    deadline = world.clock.now().timestamp() + 3
+    assert events(world.trigger(deadline=deadline)) == [
+        {"status": "timed_out", "reason": "deadline", "run_id": world.run_id, "run_status": "running"}
+    ]
+    world.clock.advance(60)
+    assert world.status == "succeeded"
+
+
+def test_a_triggerer_that_was_down_past_the_deadline_still_sees_that_the_run_finished(world: World) -> None:
+    trigger = world.trigger()
+    world.clock.advance(6000)
+    assert events(trigger)[0]["status"] == "finished"
+
+
+def test_nothing_is_sent_before_the_quiet_time_is_over(world: World) -> None:
+    world.clock.advance(60)
+    until = world.clock.now().timestamp() + 5
+    events(world.trigger(not_before=until))
+    assert world.clock.now().timestamp() >= until
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"effect": "status", "status": 503},
+        {"effect": "status", "status": 429, "headers": True},
+        {"effect": "status", "status": 404},
+        {"effect": "malformed"},
+        {"effect": "drop_before"},
+        {"effect": "drop_after"},
+        {"effect": "latency", "seconds": 120},
+    ],
+    ids=lambda fault: "-".join(str(v) for v in fault.values()),
+)
+def test_trouble_does_not_end_the_wait(world: World, fault: dict[str, Any]) -> None:
+    world.emulator.add_fault(route="get", times=3, **fault)
+    assert events(world.trigger())[0]["status"] == "finished"
+
+
+def test_a_rotated_key_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.emulator.configure(api_keys=("rf_live_new",))
+    seen: list[str] = []
+    inner = RunflowHook.transport
+
+    class Rotating(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            seen.append(request.headers["Authorization"])
+            answer = await inner.handle_async_request(request)
+            if answer.status_code == 401:
+                rotated = {"conn_type": "runflow", "host": "http://runflow.test", "password": "rf_live_new"}
+                monkeypatch.setenv("AIRFLOW_CONN_RUNFLOW_DEFAULT", json.dumps(rotated))
+            return answer
+
+    monkeypatch.setattr(RunflowHook, "transport", Rotating())
+    assert events(world.trigger())[0]["status"] == "finished"
+    assert seen[0] == f"Bearer {KEY}"
+    assert seen[-1] == "Bearer rf_live_new"
+
+
+def test_a_key_that_stays_refused_gives_up_and_leaves_the_run_alone(
+    world: World, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.emulator.configure(api_keys=("rf_live_other",))
+    assert events(world.trigger()) == [
+        {"status": "gave_up", "reason": "unreadable", "run_id": world.run_id, "run_status": None}
+    ]
+    captured = capsys.readouterr()
+    said = caplog.text + captured.out + captured.err
+    assert "401" in said
+    assert KEY not in said
+
+
+def test_a_connection_that_is_gone_for_a_while_does_not_end_the_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    connection = os.environ["AIRFLOW_CONN_RUNFLOW_DEFAULT"]
+    monkeypatch.delenv("AIRFLOW_CONN_RUNFLOW_DEFAULT")
+    asleep = world.clock.asleep
+
+    async def back_after_a_sleep(seconds: float) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_RUNFLOW_DEFAULT", connection)
+        await asleep(seconds)
+
+    monkeypatch.setattr(world.clock, "asleep", back_after_a_sleep)
+    assert events(world.trigger())[0]["status"] == "finished"
+
+
+def test_being_cancelled_passes_through_so_that_airflow_can_tell_why(world: World) -> None:
+    world.emulator.add_fault(route="create", outcome="stuck")
+    world.run_id = RunflowHook().create_run("openai/gpt-image-2", {"prompt": "a cat"}).id
+
+    async def cancel_it() -> None:
+        trigger = world.trigger(deadline=world.clock.now().timestamp() + 1e9)
+        waiting = asyncio.ensure_future(anext(trigger.run()))  # type: ignore[arg-type]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        waiting.cancel("user action")
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await waiting
+        assert cancelled.value.args == ("user action",)
+
+    asyncio.run(cancel_it())
+
+
+class TestOnKill:
+    @pytest.mark.parametrize("state", ["failed", "success", "skipped", "removed"])
+    def test_a_person_who_ended_the_task_ends_the_run(self, world: World, state: str) -> None:
+        kill(world.trigger(cancel_on_kill=True), state)
+        assert world.status == "cancelled"
+
+    @pytest.mark.parametrize("state", ["deferred", "scheduled", "queued", "running", "up_for_retry", None])
+    def test_a_trigger_that_only_moves_or_a_cleared_task_leaves_the_run_alone(
+        self, world: World, state: str | None
+    ) -> None:
+        kill(world.trigger(cancel_on_kill=True), state)
+        assert world.status != "cancelled"
+
+    def test_it_cancels_nothing_unless_told_to(self, world: World) -> None:
+        kill(world.trigger(), "failed")
+        assert world.status != "cancelled"
+
+    def test_it_cancels_nothing_after_its_event(self, world: World) -> None:
+        trigger = world.trigger(cancel_on_kill=True, deadline=world.clock.now().timestamp() + 3)
+        events(trigger)
+        kill(trigger, "failed")
+        assert world.status != "cancelled"
+
+    def test_a_key_that_may_not_cancel_raises_nothing(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        plain = {"conn_type": "runflow", "host": "http://runflow.test", "password": "rf_live_plain"}
+        monkeypatch.setenv("AIRFLOW_CONN_RUNFLOW_DEFAULT", json.dumps(plain))
+        kill(world.trigger(cancel_on_kill=True), "failed")
+        assert world.status != "cancelled"
+
+    @pytest.mark.parametrize(
+        ("map_index", "answer", "state"),
+        [
+            (-1, {"r": {"hero": "failed"}}, "failed"),
+            (3, {"r": {"hero_3": "success", "hero_1": "failed"}}, "success"),
+            (3, {"r": {}}, None),
+            (-1, {}, None),
+        ],
+    )
+    def test_the_state_of_a_mapped_task_is_found_under_the_name_that_airflow_gives_it(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, map_index: int, answer: Any, state: str | None
+    ) -> None:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **asked: answer))
+        trigger = world.trigger(cancel_on_kill=True)
+        trigger._task_instance = TaskInstance(map_index)  # type: ignore[attr-defined]
+        assert asyncio.run(trigger._task_state()) == state
+
+
+@dataclass
+class TaskInstance:
+    """What a trigger knows of its task instance."""
+
+    map_index: int
+    dag_id: str = "d"
+    task_id: str = "hero"
+    run_id: str = "r"
+
+
+def kill(trigger: RunCompletionTrigger, state: str | None) -> None:
+    async def told() -> str | None:
+        return state
+
+    trigger._task_state = told  # type: ignore[method-assign]
+    asyncio.run(trigger.on_kill())
+
+
+def test_the_sync_client_is_no_part_of_the_triggers_loop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a blocking client in the event loop")
+
+    monkeypatch.setattr(RunflowClient, "__init__", refuse)
+    assert events(world.trigger())[0]["status"] == "finished"
