@@ -227,8 +227,7 @@ def _effect_of(status: int) -> Effect:
 
 def _error_of(call: Call[Any], account: Account, response: httpx.Response) -> ApiError:
     status = response.status_code
-    # A server may echo the key that it refuses.
-    body = _json_object(response.content.replace(account.api_key.encode(), b"***"))
+    body = _json_object(_without_key(response.content, account.api_key.encode()))
     code, message, errors = _envelope(body)
     cls = _BY_STATUS.get(status)
     if cls is None:
@@ -242,6 +241,11 @@ def _error_of(call: Call[Any], account: Account, response: httpx.Response) -> Ap
         retry_after=_retry_after(response),
         request=str(call),
     )
+
+
+def _without_key(content: bytes, key: bytes) -> bytes:
+    # A server may echo the key that it refuses. What is too short for a key would damage the words around it.
+    return content.replace(key, b"***") if len(key) >= 6 else content
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

@@ -70,7 +70,8 @@ class Run(BaseModel):
     status_code: Annotated[str, BeforeValidator(_status)]
     client_ref: Text = None
     metadata: Mapped = None
-    output: Mapped = None
+    # Its URLs are secrets while they live.
+    output: Mapped = Field(default=None, repr=False)
     cost: Annotated[Decimal | None, BeforeValidator(_money)] = None
     duration_ms: Annotated[int | None, BeforeValidator(lambda v: v if isinstance(v, int) else None)] = None
     failure_code: Text = None

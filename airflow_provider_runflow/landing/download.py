@@ -12,8 +12,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
+from airflow_provider_runflow.client.log import Log
 from airflow_provider_runflow.client.storage import (
     Body,
     StorageClient,
@@ -38,14 +38,6 @@ LONGEST_WAIT = 8.0
 _EXPIRED = frozenset({400, 401, 403, 404, 410})
 _GONE = frozenset({403, 404, 410})
 RETRY_IS_FREE = "a retry of the task lands the same run for $0"
-
-
-class Log(Protocol):
-    """The two methods of a logger that landing needs; Airflow's and the standard library's both fit."""
-
-    def info(self, msg: Any, /, *args: Any) -> Any: ...
-
-    def warning(self, msg: Any, /, *args: Any) -> Any: ...
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_runflow.client.log import Log
 from airflow_provider_runflow.client.storage import StorageClient, strip_queries
 from airflow_provider_runflow.exceptions import DestinationError, LandingError, OutputsGoneError
 from airflow_provider_runflow.landing import names, sidecar
-from airflow_provider_runflow.landing.download import RETRY_IS_FREE, Log, Spooled, download, landing_error
+from airflow_provider_runflow.landing.download import RETRY_IS_FREE, Spooled, download, landing_error
 from airflow_provider_runflow.landing.found import Found, check_before_money, find_landed, still_there
 from airflow_provider_runflow.landing.job import Job, Landed
 from airflow_provider_runflow.landing.store import NameTaken, Store, matches, same

@@ -33,7 +33,7 @@ class TaskStateJournal:
             value = self._store.get(_key(item_key))
         except Exception as error:
             raise JournalError(
-                f"Airflow's task state store could not be read ({_said(error)}). Nothing was submitted; a retry may help."
+                f"Airflow's task state store could not be read ({_said(error)}). Nothing was submitted."
             ) from error
         return None if value is None else Record.from_json(value)
 
