@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -63,6 +64,13 @@ class RunflowHook(BaseHook):
 
     async def aget_settings(self) -> Settings:
         """Read the connection afresh, without blocking the event loop; raises as :attr:`settings` does."""
+        reading = asyncio.ensure_future(self._read_settings())
+        # A cancellation while Airflow reads the connection in a thread would lose its message on the way through, and
+        # with it Airflow's mark that a person ended the task. So the read is left to end by itself.
+        reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(reading)
+
+    async def _read_settings(self) -> Settings:
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
         from airflow_provider_runflow.hooks.settings import read_connection

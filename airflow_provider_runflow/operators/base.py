@@ -208,8 +208,9 @@ class RunflowRunOperator(BaseOperator):
             return
         task = job.scope.task
         self.run_url = run_url(self.hook.settings.run_url_template, job.run_id, task)
-        facts = {"run_id": job.run_id, "model": self.model, "client_ref": job.scope.client_ref}
-        context["ti"].xcom_push(key=RUN_XCOM_KEY, value=facts)
+        if self.do_xcom_push:
+            facts = {"run_id": job.run_id, "model": self.model, "client_ref": job.scope.client_ref}
+            context["ti"].xcom_push(key=RUN_XCOM_KEY, value=facts)
 
     def _paid_run(self, context: Any, pending: Mapping[str, Any] | None = None) -> PaidRun:
         from airflow_provider_runflow.operators.paid_run import make_paid_run
@@ -237,10 +238,10 @@ class RunflowRunOperator(BaseOperator):
         )
 
     def _finish(self, context: Any, job: PaidRun, result: dict[str, Any]) -> dict[str, Any]:
-        failure = job.failure
-        if failure is not None:
+        if job.failure is None:
+            return result
+        if self.do_xcom_push:
             # What is paid is shown even though the task fails: Airflow pushes no return value then.
             for name, value in {**result, "return_value": result}.items():
                 context["ti"].xcom_push(key=name, value=value)
-            raise failure
-        return result
+        raise job.failure

@@ -241,6 +241,11 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
         )
     hook = operator.hook
     delivery = _delivery(operator, destination, hook, scope)
+    if delivery is None and operator.wait_for_completion and record is None:
+        operator.log.warning(
+            "No destination: the only copy of the pictures stays at Runflow, where it expires. Set `destination` "
+            "or [runflow] default_destination to keep them."
+        )
     settings = hook.settings
 
     def before_submit(wanted: Request) -> None:
@@ -279,11 +284,6 @@ def _delivery(
     operator: RunflowRunOperator, destination: str | None, hook: RunflowHook, scope: Scope
 ) -> Delivery | None:
     if destination is None:
-        if operator.wait_for_completion:
-            operator.log.warning(
-                "No destination: the only copy of the pictures stays at Runflow, where it expires. Set `destination` "
-                "or [runflow] default_destination to keep them."
-            )
         return None
     from airflow_provider_runflow.landing.names import DEFAULT_PATTERN, check_pattern
 

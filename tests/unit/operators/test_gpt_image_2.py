@@ -97,6 +97,13 @@ class TestAPictureLands:
         assert [p.suffix for p in (tmp_path / "private").iterdir()] == [".json"]
 
 
+def test_nothing_is_pushed_where_xcoms_are_switched_off(world: World) -> None:
+    world.emulator.add_fault(route="create", outcome="partial", images=1)
+    world.run(world.operator(do_xcom_push=False, num_images=2))
+    kept = [set(xcoms) for xcoms in world.airflow.xcoms.values()]
+    assert kept == [{"_link_RunflowRunLink"}]
+
+
 class TestWithoutADestination:
     def test_it_warns_that_the_only_copy_expires_and_returns_an_index_per_picture(
         self, world: World, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]

@@ -172,14 +172,15 @@ def test_a_connection_that_is_gone_for_a_while_does_not_end_the_wait(
     assert events(world.trigger())[0]["status"] == "finished"
 
 
-def test_being_cancelled_passes_through_so_that_airflow_can_tell_why(world: World) -> None:
+@pytest.mark.parametrize("steps", range(1, 40))
+def test_being_cancelled_at_any_moment_passes_through_so_that_airflow_can_tell_why(world: World, steps: int) -> None:
     world.emulator.add_fault(route="create", outcome="stuck")
     world.run_id = RunflowHook().create_run("openai/gpt-image-2", {"prompt": "a cat"}).id
 
     async def cancel_it() -> None:
         trigger = world.trigger(deadline=world.clock.now().timestamp() + 1e9)
         waiting = asyncio.ensure_future(anext(trigger.run()))  # type: ignore[arg-type]
-        for _ in range(20):
+        for _ in range(steps):
             await asyncio.sleep(0)
         waiting.cancel("user action")
         with pytest.raises(asyncio.CancelledError) as cancelled:
