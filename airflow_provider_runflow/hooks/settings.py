@@ -93,11 +93,12 @@ def _base_url(conn: Any) -> str:
         scheme = conn.schema if conn.schema in ("http", "https") else "https"
         host = f"{scheme}://{host}"
     # Airflow keeps the port apart when the connection is written as a URI.
-    return f"{host.rstrip('/')}:{conn.port}" if conn.port and not _has_port(host) else str(host)
+    return _with_port(host, conn.port) if conn.port else str(host)
 
 
-def _has_port(url: str) -> bool:
+def _with_port(url: str, port: int) -> str:
     try:
-        return urlsplit(url).port is not None
+        parts = urlsplit(url)
+        return url if parts.port is not None else parts._replace(netloc=f"{parts.netloc}:{port}").geturl()
     except ValueError:
-        return True
+        return url  # not a base URL, which the account says

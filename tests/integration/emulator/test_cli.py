@@ -43,7 +43,7 @@ class Started:
 def emulator(tmp_path: Path, *argv: str) -> Iterator[Started]:
     """Start the script on a free port and wait for its ready file."""
     ready = tmp_path / "ready"
-    process = subprocess.Popen(  # noqa: S603 - our own script
+    process = subprocess.Popen(
         [sys.executable, "-m", "airflow_provider_runflow.emulator.cli", "--port", "0", "--ready-file", ready, *argv],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -111,7 +111,7 @@ def test_a_port_in_use_is_told_in_one_line() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = subprocess.run(  # noqa: S603 - our own script
+        done = subprocess.run(
             [sys.executable, "-m", "airflow_provider_runflow.emulator.cli", "--port", port],
             cwd=ROOT,
             capture_output=True,

@@ -224,8 +224,8 @@ class Odd(BaseHTTPRequestHandler):
     """An S3 server that answers each method as a test tells it: (status, error code) or a body."""
 
     protocol_version = "HTTP/1.1"
-    answers: dict[str, list[tuple[int, str]]] = {}  # noqa: RUF012 - set per test
-    seen: list[tuple[str, str, dict[str, str]]] = []  # noqa: RUF012 - set per test
+    answers: dict[str, list[tuple[int, str]]] = {}
+    seen: list[tuple[str, str, dict[str, str]]] = []
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))

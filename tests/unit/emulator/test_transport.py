@@ -72,7 +72,7 @@ class TestSync:
 
     def test_a_client_without_timeout_waits_for_ever(self) -> None:
         api = Api({"effect": "latency", "seconds": 100_000})
-        client = httpx.Client(transport=api.transport, base_url=BASE, headers=KEY, timeout=None)  # noqa: S113
+        client = httpx.Client(transport=api.transport, base_url=BASE, headers=KEY, timeout=None)
         assert client.get("/v1/runs").status_code == 200
 
 

@@ -250,7 +250,8 @@ def test_a_picture_of_another_format_is_a_picture(tmp_path: Path) -> None:
 
 
 def test_no_query_reaches_any_log_even_at_debug(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    for name in (None, "httpx", "httpcore"):  # Airflow's own logging may have quieted them
+        caplog.set_level(logging.DEBUG, logger=name)
     case = Case(tmp_path, host_with(httpx.Response(404)), [[url(0, FRESH)]])
     case.error()
     assert "HTTP Request: GET" in caplog.text

@@ -211,5 +211,5 @@ def test_what_the_dag_parser_needs_imports_neither_airflow_nor_httpx() -> None:
         "import sys, airflow_provider_runflow.landing.names, airflow_provider_runflow.stores;"
         "print([m for m in ('airflow', 'httpx', 'boto3', 'fsspec') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -37,9 +37,9 @@ class BucketFileSystem(MemoryFileSystem):  # type: ignore[misc]
     """Like Google's: a bucket must exist, and files have a content type."""
 
     protocol = "gs"
-    store: dict[str, Any] = {}  # noqa: RUF012 - as in the base class
-    pseudo_dirs: list[str] = []  # noqa: RUF012 - as in the base class
-    types: dict[str, str] = {}  # noqa: RUF012 - shared like the others
+    store: dict[str, Any] = {}
+    pseudo_dirs: list[str] = []
+    types: dict[str, str] = {}
 
     def put_file(self, lpath: str, rpath: str, content_type: str = "?", mode: str = "overwrite", **_: Any) -> None:
         if mode == "create" and self.exists(rpath):
@@ -52,8 +52,8 @@ class AzureLikeFileSystem(MemoryFileSystem):  # type: ignore[misc]
     """Like Azure's: it refuses to overwrite unless it is told to."""
 
     protocol = "az"
-    store: dict[str, Any] = {}  # noqa: RUF012 - as in the base class
-    pseudo_dirs: list[str] = [""]  # noqa: RUF012 - as in the base class
+    store: dict[str, Any] = {}
+    pseudo_dirs: list[str] = [""]
 
     def put_file(self, lpath: str, rpath: str, overwrite: bool = False, **_: Any) -> None:
         if not overwrite and self.exists(rpath):

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists what there is. Everything runs in ./.venv, which is made on first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORNER := .venv-corner
+# The day as of which the corner (Python 3.10 + Airflow 3.1.0) is resolved.
+CORNER_DATE := 2025-11-20
+# ... but for the one provider whose floor is younger than that.
+COMPAT_DATE := 2026-02-01
+PYTEST := $(BIN)/python -m pytest
+
+# Airflow starts many processes: without bytecode each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+# The suite talks to servers on this machine only.
+export NO_PROXY := 127.0.0.1,localhost
+export no_proxy := $(NO_PROXY)
+
+.DEFAULT_GOAL := setup
+.PHONY: help setup demo test test-unit test-integration test-e2e test-corner lint format bench-import build lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready  ## .venv with everything that development needs (PYTHON=python3.12 chooses the interpreter)
+
+$(VENV)/.ready: requirements/uv.txt requirements/dev.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh $(VENV) requirements/dev.txt '$(PYTHON)'
+	@touch $@
+
+demo: setup  ## real Airflow, a local Runflow and a local S3: nine pictures (ONCE=1 exits after them; LIVE=1 costs money)
+	@$(BIN)/python -m compileall -q airflow_provider_runflow dags scripts
+	@ONCE='$(ONCE)' LIVE='$(LIVE)' YES='$(YES)' $(BIN)/python -m scripts.demo
+
+test: test-unit test-integration test-e2e  ## all tests on this Python: unit, integration, end to end
+
+test-unit: setup  ## fast tests, no sockets (tests/unit, the same tree as the package)
+	@echo '== unit tests: tests/unit'
+	$(PYTEST) tests/unit
+
+test-integration: setup  ## real HTTP to the emulator, a real S3 API (tests/integration)
+	@echo '== integration tests: tests/integration'
+	$(PYTEST) tests/integration
+
+test-e2e: setup  ## real Airflow processes (tests/e2e); on failure their logs are named
+	@echo '== end-to-end tests: tests/e2e'
+	$(PYTEST) tests/e2e
+
+test-corner:  ## the unit tests on the oldest corner: Python 3.10 + Airflow 3.1.0 (.venv-corner)
+	@python310=$$(scripts/find_python.sh 3.10) || { \
+	    echo 'test-corner: SKIPPED, there is no Python 3.10 on this machine.'; \
+	    if [ "$$CI" = true ]; then echo 'test-corner: CI must run it, so this is a failure.'; exit 1; fi; exit 0; }; \
+	$(MAKE) --no-print-directory $(CORNER)/.ready PYTHON310="$$python310" && \
+	echo '== unit tests on Python 3.10 + Airflow 3.1.0: tests/unit' && \
+	$(CORNER)/bin/python -m pytest tests/unit
+
+$(CORNER)/.ready: requirements/uv.txt requirements/corner.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh $(CORNER) requirements/corner.txt '$(PYTHON310)'
+	@touch $@
+
+lint: setup  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-import: setup  ## what importing an operator adds to airflow.sdk, as JSON
+	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts
+	@$(BIN)/python -m scripts.bench_import
+
+build: setup  ## wheel and source distribution in ./dist
+	@rm -rf dist
+	$(BIN)/python -m hatchling build
+
+lock: setup  ## resolve requirements/*.in again (newest versions that fit)
+	@BIN='$(BIN)' CORNER_DATE='$(CORNER_DATE)' COMPAT_DATE='$(COMPAT_DATE)' scripts/lock.sh
+
+clean:  ## remove what was built and cached; pictures in ./demo-output and the environments stay
+	rm -rf dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find airflow_provider_runflow dags scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

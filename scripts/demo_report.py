@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of the demo's pictures: read from Airflow, checked against the files, put into words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import imagesize
+
+from scripts.airflow_api import AirflowApi
+
+MAGIC = {
+    "image/png": (b"\x89PNG\r\n\x1a\n",),
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/webp": (b"RIFF",),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image that a task says it landed, with the file that stands for the object."""
+
+    key: str
+    path: Path
+    facts: Mapping[str, Any]
+    cost: Decimal | None
+    sidecar: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything in which the file differs from what the task returned."""
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            return [f"{self.key}: {error.strerror}"]
+        content_type = str(self.facts["content_type"])
+        pairs = {
+            "bytes": (len(content), self.facts["size_bytes"]),
+            "sha256": (hashlib.sha256(content).hexdigest(), self.facts["sha256"]),
+            "pixels": (imagesize.get(str(self.path)), (self.facts["width"], self.facts["height"])),
+        }
+        found = [f"{self.key}: {what} is {is_}, not {said}" for what, (is_, said) in pairs.items() if is_ != said]
+        if not content.startswith(MAGIC.get(content_type, ())):
+            found.append(f"{self.key}: not {content_type}")
+        return found
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One task instance that should have made pictures."""
+
+    dag_id: str
+    task_id: str
+    label: str
+    state: str
+    tries: int
+    pictures: tuple[Picture, ...]
+    error: str = ""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether content moderation refused the prompt."""
+        words = self.error.lower().replace("_", " ")
+        return self.state == "failed" and any(sign in words for sign in ("moderat", "content policy"))
+
+
+def collect(api: AirflowApi, runs: Mapping[str, str], tasks: Iterable[str], s3_root: Path) -> list[TaskResult]:
+    """One result for each instance of the tasks named, in the DAG runs `{dag_id: run_id}`."""
+    wanted = set(tasks)
+    return [
+        _result(api, instance, s3_root)
+        for dag_id, run_id in runs.items()
+        for instance in api.task_instances(dag_id, run_id)
+        if instance["task_id"] in wanted
+    ]
+
+
+def _result(api: AirflowApi, instance: Mapping[str, Any], s3_root: Path) -> TaskResult:
+    returned = api.xcom(instance) or {}
+    images = returned.get("images", [])
+    share = _share(returned.get("cost_usd"), len(images))
+    return TaskResult(
+        dag_id=instance["dag_id"],
+        task_id=instance["task_id"],
+        label=label(instance),
+        state=instance["state"] or "none",
+        tries=instance["try_number"],
+        pictures=tuple(_picture(image, share, s3_root) for image in images),
+        error="" if instance["state"] == "success" else api.error_of(instance),
+    )
+
+
+def label(instance: Mapping[str, Any]) -> str:
+    """`hero`, or `variant kettle_en-GB` for a mapped task."""
+    if instance["map_index"] < 0:
+        return str(instance["task_id"])
+    return f"{instance['task_id']} {instance['rendered_map_index'] or instance['map_index']}"
+
+
+def _share(cost: str | None, images: int) -> Decimal | None:
+    return Decimal(cost) / images if cost is not None and images else None
+
+
+def _picture(image: Mapping[str, Any], cost: Decimal | None, s3_root: Path) -> Picture:
+    bucket, _, key = str(image["uri"]).removeprefix("s3://").partition("/")
+    path = s3_root / bucket / key
+    return Picture(key, path, image, cost, _sidecar(path))
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    beside = path.with_name(f"{path.name}.json")
+    return json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
+
+
+def pictures(results: Iterable[TaskResult]) -> list[Picture]:
+    return [picture for result in results for picture in result.pictures]
+
+
+def total_cost(results: Iterable[TaskResult]) -> Decimal:
+    return sum((picture.cost or Decimal(0) for picture in pictures(results)), Decimal(0))
+
+
+def money(amount: Decimal | None) -> str:
+    """`$0.009`, `$0.10`, or `unknown`."""
+    if amount is None:
+        return "unknown"
+    places = max(2, -int(amount.normalize().as_tuple().exponent))
+    return f"${amount:.{places}f}"
+
+
+def in_words(results: list[TaskResult]) -> list[str]:
+    """The closing list: what was made, and what was not and why."""
+    made, missing = pictures(results), [result for result in results if not result.pictures]
+    lines = [f"Made: {len(made)} pictures"]
+    width = max((len(picture.key) for picture in made), default=0)
+    for picture in made:
+        facts = picture.facts
+        pixels = f"{facts['width']} x {facts['height']}"
+        size = f"{facts['size_bytes']:,} bytes"
+        lines.append(
+            f"  {picture.key:<{width}}  {pixels:>11}  {size:>13}  {money(picture.cost)}  sha256 {facts['sha256']}"
+        )
+    lines.append(f"Not made: {len(missing)}")
+    for result in missing:
+        tries = "1 try" if result.tries == 1 else f"{result.tries} tries"
+        lines.append(f"  {result.dag_id} {result.label}: {result.state} after {tries}")
+        lines += [f"      {line}" for line in (result.error or "no error was logged").splitlines()]
+    return lines
