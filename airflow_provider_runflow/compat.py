@@ -26,10 +26,24 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
+    "aread_connection",
     "conf",
     "never_expire",
     "task_state_store",
 ]
+
+
+async def aread_connection(conn_id: str) -> tuple[Any, Any]:
+    """Return a connection and its decoded extra without blocking the event loop; both may ask the supervisor."""
+    from airflow.providers.common.compat import connection as compat
+
+    conn = await compat.get_async_connection(conn_id)
+    if hasattr(compat, "get_async_extra_dejson"):
+        return conn, await compat.get_async_extra_dejson(conn)
+    # common-compat as it was for Airflow 3.1
+    from asgiref.sync import sync_to_async
+
+    return conn, await sync_to_async(lambda: conn.extra_dejson)()
 
 
 def task_state_store(context: Any) -> Any | None:

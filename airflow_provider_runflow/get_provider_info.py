@@ -36,7 +36,7 @@ CONN_FIELDS: dict[str, Any] = {
     "max_quality": _optional(
         "Highest quality",
         "A staging guard: no request of a higher quality is submitted. Empty: no guard.",
-        enum=["low", "medium", "high", None],
+        enum=["low", "medium", "high"],
     ),
     "callback_secret": _optional(
         "Callback secret",

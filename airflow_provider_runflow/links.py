@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from airflow_provider_runflow.compat import BaseOperatorLink
+from airflow_provider_runflow.compat import BaseOperatorLink, conf
 
 RUN_XCOM_KEY = "runflow_run"
 
@@ -36,8 +36,7 @@ def run_url(template: str | None, run_id: str, task: Any) -> str:
     """
     if template:
         return template.replace("{run_id}", quote(run_id, safe=""))
-    path = (
-        f"/dags/{quote(task.dag_id, safe='')}/runs/{quote(task.run_id, safe='')}/tasks/{quote(task.task_id, safe='')}"
-    )
+    dag, run, name = (quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
     mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
-    return f"{path}{mapped}/xcom"
+    base = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+    return f"{base}/dags/{dag}/runs/{run}/tasks/{name}{mapped}/xcom"

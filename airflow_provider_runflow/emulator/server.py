@@ -27,7 +27,8 @@ BACKLOG = 2048
 def bind(host: str, port: int) -> socket.socket:
     """Take a port, 0 for a free one, before anything else can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family)
+    # With the protocol named, asyncio turns Nagle off; without it each answer on a kept connection takes 40 ms longer.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))

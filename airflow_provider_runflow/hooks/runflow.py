@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_runflow.client.clock import Clock, SystemClock
-from airflow_provider_runflow.compat import BaseHook
+from airflow_provider_runflow.compat import BaseHook, aread_connection
 from airflow_provider_runflow.exceptions import ConfigurationError, RunflowError
 
 if TYPE_CHECKING:
@@ -71,13 +71,10 @@ class RunflowHook(BaseHook):
         return await asyncio.shield(reading)
 
     async def _read_settings(self) -> Settings:
-        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
         from airflow_provider_runflow.hooks.settings import read_connection
 
         try:
-            conn = await get_async_connection(self.runflow_conn_id)
-            extra = await get_async_extra_dejson(conn)
+            conn, extra = await aread_connection(self.runflow_conn_id)
         except Exception as error:
             raise self._no_connection(error) from error
         return read_connection(conn, extra)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_runflow import exceptions
 from airflow_provider_runflow.boundary import airflow_errors, on_call_text
+from airflow_provider_runflow.compat import AirflowFailException
 from airflow_provider_runflow.exceptions import (
     AfterMoneyError,
     ApiError,

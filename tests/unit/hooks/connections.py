@@ -5,10 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.supervisor import set_supervisor_comms
 
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.hooks.settings import Settings
+from tests.harness import Airflow
 
 KEY = "rf_live_never_show_this_key"
 VARIABLE = "AIRFLOW_CONN_RUNFLOW_DEFAULT"
@@ -25,7 +31,27 @@ def read_sync(conn_id: str = "runflow_default") -> Settings:
 
 
 def read_async(conn_id: str = "runflow_default") -> Settings:
-    return asyncio.run(RunflowHook(conn_id).aget_settings())
+    with supervised():
+        return asyncio.run(RunflowHook(conn_id).aget_settings())
+
+
+@contextmanager
+def supervised() -> Iterator[None]:
+    """A supervisor that knows no connection: Airflow 3.1 wants one in an event loop, even for the environment's."""
+    if getattr(task_runner, "SUPERVISOR_COMMS", None) is not None:
+        yield
+        return
+    airflow = Airflow()
+
+    class Supervisor:
+        def send(self, msg: Any) -> Any:
+            return airflow.answer(msg)
+
+        async def asend(self, msg: Any) -> Any:
+            return airflow.answer(msg)
+
+    with set_supervisor_comms(Supervisor()):  # type: ignore[arg-type]
+        yield
 
 
 READERS = (read_sync, read_async)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from airflow_provider_runflow.exceptions import (
 from airflow_provider_runflow.hooks.runflow import TEST_TIMEOUT, RunflowHook
 from tests.unit.client.fakes import MODEL, RUN_ID, ok, run, says, texts_of
 from tests.unit.hooks.conftest import World
-from tests.unit.hooks.connections import KEY
+from tests.unit.hooks.connections import KEY, supervised
 
 
 class TestLookingAtTheConnection:
@@ -71,6 +72,11 @@ class TestLookingAtTheConnection:
 
 
 class TestInTheTriggerer:
+    @pytest.fixture(autouse=True)
+    def supervisor(self) -> Iterator[None]:
+        with supervised():
+            yield
+
     async def test_an_async_client_reads_runs_with_the_connections_key(self, world: World) -> None:
         script = world.answers(ok(run("running")))
         client = await RunflowHook().aget_client()

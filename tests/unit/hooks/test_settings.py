@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk import Connection
+from airflow.sdk import BaseOperator, Connection
 
 from airflow_provider_runflow.exceptions import ConfigurationError
 from airflow_provider_runflow.hooks.settings import Settings, read_connection
-from tests.harness import Airflow
+from tests.harness import Airflow, in_dag
 from tests.unit.client.fakes import texts_of
 from tests.unit.hooks.connections import KEY, READERS, VARIABLE, as_json
 
@@ -186,12 +186,6 @@ class TestWrongConnections:
                 as_json(extra={"run_url_template": "javascript:alert('{run_id}')"}),
                 "Connection 'runflow_default': run_url_template=\"javascript:alert('{run_id}')\" must be an http(s)",
             ),
-            (as_json(extra="{broken"), "Connection 'runflow_default': its extra must be a JSON object."),
-            (as_json(extra="organization_id=org-1"), "Connection 'runflow_default': its extra must be a JSON object."),
-            (as_json(extra="[1]"), "Connection 'runflow_default': its extra must be a JSON object."),
-            (as_json(extra="[]"), "Connection 'runflow_default': its extra must be a JSON object."),
-            (as_json(extra="null"), "Connection 'runflow_default': its extra must be a JSON object."),
-            (as_json(extra="5"), "Connection 'runflow_default': its extra must be a JSON object."),
         ],
     )
     def test_the_message_names_the_connection_and_the_field_and_never_the_key(
@@ -203,14 +197,31 @@ class TestWrongConnections:
         assert str(caught.value).startswith(message)
         assert KEY not in texts_of(caught.value)
 
+    @pytest.mark.parametrize("extra", ["{broken", "organization_id=org-1", "[1]", "[]", "null", "5"])
+    def test_an_extra_that_is_no_object_is_refused_as_organisation_and_guard_would_silently_be_gone(
+        self, read: Read, connection: Callable[[str], None], extra: str
+    ) -> None:
+        connection(as_json(extra=extra))
+        with pytest.raises(ConfigurationError, match="Connection 'runflow_default'"):  # Airflow 3.1 stumbles first
+            read()
+        conn = Connection(conn_id="mine", conn_type="runflow", password=KEY, extra=extra)
+        with pytest.raises(ConfigurationError, match=r"^Connection 'mine': its extra must be a JSON object\.$"):
+            read_connection(conn, conn.extra_dejson)
+
     def test_one_that_does_not_exist_is_named_with_what_to_do(self, read: Read) -> None:
         with pytest.raises(ConfigurationError) as caught:
             read("runflow_staging")
-        assert str(caught.value) == (
-            "Connection 'runflow_staging' cannot be read (AirflowNotFoundException: The conn_id `runflow_staging` "
-            "isn't defined). Create one of type 'runflow' with the API key as its password, or set "
-            "AIRFLOW_CONN_RUNFLOW_STAGING."
+        assert str(caught.value).startswith("Connection 'runflow_staging' cannot be read (")
+        assert str(caught.value).endswith(
+            "). Create one of type 'runflow' with the API key as its password, or set AIRFLOW_CONN_RUNFLOW_STAGING."
         )
+
+    def test_inside_a_task_the_message_has_airflows_own_word_for_it(self, read: Read, airflow: Airflow) -> None:
+        def act() -> None:
+            with pytest.raises(ConfigurationError, match="isn't defined"):
+                read("runflow_staging")
+
+        assert in_a_task(airflow, act) == "success"
 
     @pytest.mark.parametrize(
         "value",
@@ -258,18 +269,34 @@ def test_any_object_with_a_connections_fields_is_read(read: Read) -> None:
 def test_a_connection_of_the_metadata_database_reaches_a_worker_through_its_supervisor(
     read: Read, airflow: Airflow
 ) -> None:
-    from airflow.sdk import BaseOperator
-
-    from tests.harness import in_dag
-
     airflow.connections["from_the_database"] = {"conn_type": "runflow", "password": KEY, "host": "eu.api.runflow.io"}
     seen: list[Settings] = []
-
-    class Reader(BaseOperator):
-        def execute(self, context: Any) -> None:
-            seen.append(read("from_the_database"))
-
-    with in_dag():
-        task = Reader(task_id="read")
-    assert airflow.run(task).state == "success"
+    assert in_a_task(airflow, lambda: seen.append(read("from_the_database"))) == "success"
     assert seen[0].account.base_url == "https://eu.api.runflow.io"
+
+
+def test_an_older_common_compat_that_cannot_await_the_extra_is_enough(
+    read: Read, connection: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pyproject.toml allows common-compat 1.9; without this, every deferred task would fail there.
+    monkeypatch.delattr("airflow.providers.common.compat.connection.get_async_extra_dejson", raising=False)
+    connection(as_json(extra={"organization_id": "org-1"}))
+    assert read().account.organization_id == "org-1"
+
+
+class Acting(BaseOperator):
+    """A task that does what a test says."""
+
+    def __init__(self, *, act: Callable[[], None], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.act = act
+
+    def execute(self, context: Any) -> None:
+        self.act()
+
+
+def in_a_task(airflow: Airflow, act: Callable[[], None]) -> str:
+    """Where there is a supervisor to ask. Gives the task's state."""
+    with in_dag():
+        task = Acting(task_id="act", act=act)
+    return airflow.run(task).state

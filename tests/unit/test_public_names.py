@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public names with their signatures and defaults: DAG files depend on them, so a change here is a breaking one."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+OPERATOR = {
+    "runflow_conn_id": "runflow_default",
+    "deferrable": False,
+    "poll_interval": 5.0,
+    "timeout": 1800.0,
+    "wait_for_completion": True,
+    "destination": None,
+    "filename_pattern": None,
+    "replace": False,
+    "sidecars": "beside",
+    "reuse_within": "dag_run",
+    "on_unknown": "fail",
+    "variation": None,
+    "item_key": None,
+    "metadata": None,
+    "callback_url": None,
+    "cancel_on_kill": False,
+    "aws_conn_id": "aws_default",
+    "encrypt": False,
+    "acl_policy": None,
+    "cache_control": None,
+    "extra_args": None,
+}
+REQUIRED = inspect.Parameter.empty
+
+SIGNATURES: dict[str, dict[str, Any]] = {
+    "operators.base.RunflowRunOperator": OPERATOR,
+    "operators.gpt_image_2.GptImage2Operator": {
+        "prompt": REQUIRED,
+        "quality": "high",
+        "num_images": 1,
+        "image_size": None,
+        "output_format": "png",
+    },
+    "triggers.run_completion.RunCompletionTrigger": {
+        "run_id": REQUIRED,
+        "runflow_conn_id": REQUIRED,
+        "poll_interval": REQUIRED,
+        "deadline": REQUIRED,
+        "not_before": 0.0,
+        "cancel_on_kill": False,
+    },
+    "hooks.runflow.RunflowHook": {"runflow_conn_id": "runflow_default"},
+    "hooks.runflow.RunflowHook.create_run": {
+        "model": REQUIRED,
+        "input": REQUIRED,
+        "client_ref": None,
+        "metadata": None,
+        "callback_url": None,
+        "idempotency_key": None,
+    },
+    "hooks.runflow.RunflowHook.get_run": {"run_id": REQUIRED},
+    "hooks.runflow.RunflowHook.find_runs": {"client_ref": REQUIRED},
+    "hooks.runflow.RunflowHook.list_runs": {"q": None, "fields": None, "sort_by": None, "limit": None, "cursor": None},
+    "hooks.runflow.RunflowHook.wait_for_run": {"run_id": REQUIRED, "poll_interval": 5.0, "timeout": 1800.0},
+    "hooks.runflow.RunflowHook.test_connection": {},
+    "hooks.runflow.RunflowHook.get_conn": {},
+}
+
+EXCEPTIONS = {
+    "ApiError": "default",
+    "AuthenticationError": "never",
+    "BeforeMoneyError": "default",
+    "AfterMoneyError": "default",
+    "ConfigurationError": "never",
+    "ConflictError": "never",
+    "DestinationError": "default",
+    "InsufficientCreditError": "never",
+    "InvalidRequestError": "never",
+    "JournalError": "default",
+    "LandingError": "default",
+    "MalformedResponseError": "default",
+    "NameTakenError": "never",
+    "NotFoundError": "never",
+    "OutputsGoneError": "never",
+    "PermissionDeniedError": "never",
+    "RateLimitedError": "after",
+    "RequestRejectedError": "never",
+    "RunBlockedError": "never",
+    "RunCancelledError": "never",
+    "RunFailedError": "default",
+    "RunPartialError": "never",
+    "RunTimeoutError": "default",
+    "RunUnreachableError": "never",
+    "RunflowError": "default",
+    "ServiceUnavailableError": "default",
+    "SubmissionUncertainError": "default",
+    "SubmissionUnknownError": "never",
+    "TransportError": "default",
+}
+
+
+def resolve(path: str) -> Any:
+    parts = path.split(".")
+    found = import_module(f"airflow_provider_runflow.{parts[0]}.{parts[1]}")
+    for name in parts[2:]:
+        found = getattr(found, name)
+    return found
+
+
+@pytest.mark.parametrize("path", SIGNATURES)
+def test_a_public_signature_is_what_dag_files_rely_on(path: str) -> None:
+    found = resolve(path)
+    parameters = inspect.signature(found.__init__ if inspect.isclass(found) else found).parameters.values()
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    given = {p.name: p.default for p in parameters if p.kind not in variadic and p.name != "self"}
+    assert given == SIGNATURES[path]
+
+
+def test_each_exception_says_whether_a_retry_can_help() -> None:
+    from airflow_provider_runflow import exceptions
+
+    found = {
+        name: value.retry
+        for name, value in vars(exceptions).items()
+        if inspect.isclass(value) and issubclass(value, exceptions.RunflowError)
+    }
+    assert found == EXCEPTIONS
+    assert all(getattr(exceptions, name).__doc__ for name in EXCEPTIONS)
+
+
+@pytest.mark.parametrize("path", [path for path in SIGNATURES if path.count(".") >= 2])
+def test_everything_public_is_documented_with_each_of_its_parameters(path: str) -> None:
+    found = resolve(path)
+    doc = inspect.getdoc(found) or ""
+    assert doc
+    for name in SIGNATURES[path]:
+        if inspect.isclass(found) or path.endswith(("create_run", "list_runs")):
+            assert f":param {name}:" in doc, f"{path} does not document {name}"
