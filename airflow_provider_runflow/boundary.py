@@ -3,34 +3,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_runflow.compat import AirflowFailException
-from airflow_provider_runflow.exceptions import ApiError, BeforeMoneyError, RunflowError
+from airflow_provider_runflow.exceptions import (
+    ApiError,
+    BeforeMoneyError,
+    LandingError,
+    RunflowError,
+    RunUnreachableError,
+)
 
 NOTHING_SUBMITTED = "Nothing was submitted"
 
 
 @contextmanager
-def airflow_errors(operator: Any) -> Iterator[None]:
+def airflow_errors(operator: Any, bought: Callable[[], str | None] = lambda: None) -> Iterator[None]:
     """
     Let errors that no retry can mend fail the task at once.
 
-    A task with a ``retry_policy`` (Airflow 3.3) gets the original exception instead: the policy decides.
+    A task with a ``retry_policy`` (Airflow 3.3) gets the engine's own exception instead: the policy decides.
 
     :param operator: the operator that runs.
+    :param bought: tells the id of the run that this task has already, if it has one: from then on no error may say that
+        nothing was submitted.
     """
     try:
         yield
-    except RunflowError as error:
+    except RunflowError as raised:
+        run_id = bought()
+        error = _after_money(raised, run_id) if run_id and isinstance(raised, BeforeMoneyError) else raised
         text = on_call_text(error)
         if error.retry == "never" and not getattr(operator, "has_retry_policy", False):
-            raise AirflowFailException(text) from error
+            raise AirflowFailException(text) from raised
+        if error is not raised:
+            raise error from raised
         if text != str(error):
             operator.log.error("%s", text)
         raise
+
+
+def _after_money(error: BeforeMoneyError, run_id: str) -> RunflowError:
+    """Say of trouble that would cost nothing before a submission what it means after one."""
+    text = str(error).replace(f"{NOTHING_SUBMITTED}.", "").strip().rstrip(".")
+    paid = f"{text}. Runflow run {run_id} was submitted before and is billed if it succeeds."
+    if error.retry == "never":
+        return RunUnreachableError(f"{paid} Correct this and clear the task: it attaches to the run for $0.")
+    return LandingError(f"{paid} A retry of the task attaches to it for $0.")
 
 
 def on_call_text(error: RunflowError) -> str:

@@ -17,7 +17,7 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
     │       ├── PermissionDeniedError   403
     │       ├── NotFoundError           404
     │       ├── ConflictError           409
-    │       ├── RequestRejectedError    400, 422 and any other 4xx
+    │       ├── RequestRejectedError    400, 422, any other 4xx, a redirect
     │       ├── RateLimitedError        429
     │       ├── ServiceUnavailableError 5xx
     │       ├── TransportError          no HTTP answer
@@ -186,7 +186,7 @@ class ConflictError(ApiError):
 
 
 class RequestRejectedError(ApiError):
-    """400, 422 or another 4xx: the request is wrong; a retry never helps."""
+    """400, 422, another 4xx or a redirect: the request is wrong; a retry never helps."""
 
     retry = "never"
     help = "Correct what Runflow names, then clear the task."

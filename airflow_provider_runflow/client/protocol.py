@@ -39,6 +39,7 @@ MAX_CLIENT_REF = 255
 MAX_CALLBACK_URL = 2048
 MAX_PAGE = 500
 
+_FIELD_KEYS = ("loc", "msg", "message", "type")
 _BY_STATUS: dict[int, type[ApiError]] = {
     401: AuthenticationError,
     402: InsufficientCreditError,
@@ -221,8 +222,8 @@ def read_failure(call: Call[Any], host: str, error: httpx.HTTPError | httpx.Inva
 
 
 def _effect_of(status: int) -> Effect:
-    # A 5xx or a redirect may come from a proxy in front of a server that took the request.
-    return Effect.NONE if 400 <= status < 500 else Effect.UNKNOWN
+    # A 5xx may come from a proxy in front of a server that took the request; a redirect says that it did not.
+    return Effect.NONE if 300 <= status < 500 else Effect.UNKNOWN
 
 
 def _error_of(call: Call[Any], account: Account, response: httpx.Response) -> ApiError:
@@ -231,7 +232,10 @@ def _error_of(call: Call[Any], account: Account, response: httpx.Response) -> Ap
     code, message, errors = _envelope(body)
     cls = _BY_STATUS.get(status)
     if cls is None:
-        cls = RequestRejectedError if 400 <= status < 500 else ServiceUnavailableError
+        cls = RequestRejectedError if 300 <= status < 500 else ServiceUnavailableError
+    if response.has_redirect_location:
+        target = response.headers["location"].split("?")[0]
+        message = f"redirected to {target}, which is not followed: is the connection's host right?"
     return cls(
         message or response.reason_phrase or "no message",
         status=status,
@@ -268,8 +272,13 @@ def _envelope(body: dict[str, Any]) -> tuple[str | None, str | None, list[dict[s
     if not message and isinstance(detail, str):
         message = detail
     listed = errors if isinstance(errors, list) else []
-    fields = [{"msg": error} if isinstance(error, str) else error for error in listed if isinstance(error, (dict, str))]
+    fields = [_field(error) for error in listed if isinstance(error, (dict, str))]
     return (str(code) if code else None, str(message)[:2000] if message else None, fields)
+
+
+def _field(error: dict[str, Any] | str) -> dict[str, Any]:
+    # Validators also echo the refused input, which may be a presigned URL.
+    return {"msg": error} if isinstance(error, str) else {k: error[k] for k in _FIELD_KEYS if k in error}
 
 
 def _request_id(response: httpx.Response, body: dict[str, Any]) -> str | None:

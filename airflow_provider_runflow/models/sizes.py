@@ -46,7 +46,7 @@ class SizeRule:
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
         """
-        Find the legal size that keeps the aspect ratio best, then the size.
+        Find a legal size close by, whose aspect ratio differs as little as that allows.
 
         :return: width and height in pixels.
         """

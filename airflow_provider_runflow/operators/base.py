@@ -153,7 +153,7 @@ class RunflowRunOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Find or buy the run, wait for it, land it; or defer."""
-        with airflow_errors(self):
+        with airflow_errors(self, self._bought):
             job = self._paid_run(context)
             result = job.start()
             if result is None:
@@ -170,7 +170,7 @@ class RunflowRunOperator(BaseOperator):
         :param event: of :class:`~airflow_provider_runflow.triggers.run_completion.RunCompletionTrigger`.
         :param pending: the journal's record as it was when the task deferred.
         """
-        with airflow_errors(self):
+        with airflow_errors(self, lambda: pending.get("run_id")):
             job = self._paid_run(context, pending)
             self.show_run(context, job)
             return self._finish(context, job, job.resume(event))
@@ -185,7 +185,7 @@ class RunflowRunOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except DEFERRAL_FAILURES as error:
             self.log.warning("Airflow ended the deferral (%s). Reading the run once more.", error)
-            with airflow_errors(self):
+            with airflow_errors(self, self._bought):
                 job = self._paid_run(context)
                 result = job.rescue(error)
                 self.show_run(context, job)
@@ -193,8 +193,7 @@ class RunflowRunOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Say what happens to the run, and cancel it when asked to."""
-        job: PaidRun | None = self.__dict__.get("_job")
-        run_id = job.run_id if job else None
+        run_id = self._bought()
         if run_id is None:
             return
         if self.cancel_on_kill:
@@ -211,6 +210,10 @@ class RunflowRunOperator(BaseOperator):
         if self.do_xcom_push:
             facts = {"run_id": job.run_id, "model": self.model, "client_ref": job.scope.client_ref}
             context["ti"].xcom_push(key=RUN_XCOM_KEY, value=facts)
+
+    def _bought(self) -> str | None:
+        job: PaidRun | None = self.__dict__.get("_job")
+        return job.run_id if job else None
 
     def _paid_run(self, context: Any, pending: Mapping[str, Any] | None = None) -> PaidRun:
         from airflow_provider_runflow.operators.paid_run import make_paid_run

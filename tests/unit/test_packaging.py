@@ -34,7 +34,8 @@ def test_the_readmes_example_is_a_dag_with_its_task() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), flags=re.DOTALL)
     assert len(blocks) == 1
     names: dict[str, object] = {}
-    exec(compile(blocks[0].replace("catchup=False):", "catchup=False) as dag:"), "README.md", "exec"), names)
+    code = compile(blocks[0].replace("catchup=False):", "catchup=False) as dag:"), "README.md", "exec")
+    exec(code, names)
     dag = names["dag"]
     assert isinstance(dag, DAG)
     assert dag.task_ids == ["banner"]

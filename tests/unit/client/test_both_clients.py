@@ -86,7 +86,6 @@ class TestReadingARun:
         (says(429), RateLimitedError),
         (says(500), ServiceUnavailableError),
         (says(503, {"code": "MODEL_UNAVAILABLE", "message": "provider downtime"}), ServiceUnavailableError),
-        (says(301, Location="https://elsewhere.test"), ServiceUnavailableError),
         (httpx.ConnectError("refused"), TransportError),
         (httpx.ReadTimeout("slow"), TransportError),
         (httpx.RemoteProtocolError("cut"), TransportError),

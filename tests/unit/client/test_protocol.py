@@ -18,7 +18,7 @@ from airflow_provider_runflow.client.protocol import Call
 from airflow_provider_runflow.client.retry import Effect, Failure
 from airflow_provider_runflow.client.sync import RunflowClient
 from airflow_provider_runflow.client.wire import Run
-from airflow_provider_runflow.exceptions import ApiError, InvalidRequestError
+from airflow_provider_runflow.exceptions import ApiError, InvalidRequestError, RequestRejectedError
 from tests.unit.client.fakes import ACCOUNT, KEY, says
 
 GET = Call("GET", "/v1/runs/1", Run)
@@ -235,13 +235,20 @@ class TestRetryAfter:
         assert error_of(says(503, **{"Retry-After": "9"})).retry_after == 9
 
 
+def test_a_redirect_names_where_it_leads_without_its_query_and_asks_about_the_host() -> None:
+    failure = protocol.read_answer(GET, ACCOUNT, says(307, Location="https://elsewhere.test/v1?token=secret"))
+    assert isinstance(failure.error, RequestRejectedError)
+    assert "redirected to https://elsewhere.test/v1, which is not followed" in str(failure.error)
+    assert "secret" not in str(failure.error)
+
+
 class TestEffect:
-    @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 422, 429])
-    def test_a_4xx_took_no_effect(self, status: int) -> None:
+    @pytest.mark.parametrize("status", [301, 307, 400, 401, 402, 403, 404, 409, 422, 429])
+    def test_a_4xx_or_a_redirect_took_no_effect(self, status: int) -> None:
         assert protocol.read_answer(GET, ACCOUNT, says(status)).effect is Effect.NONE
 
-    @pytest.mark.parametrize("status", [301, 307, 500, 502, 503, 504, 599])
-    def test_behind_a_5xx_or_a_redirect_there_may_be_a_server_that_took_the_request(self, status: int) -> None:
+    @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+    def test_behind_a_5xx_there_may_be_a_server_that_took_the_request(self, status: int) -> None:
         assert protocol.read_answer(GET, ACCOUNT, says(status)).effect is Effect.UNKNOWN
 
     @pytest.mark.parametrize(

@@ -214,7 +214,6 @@ class TestASubmissionOfUnknownOutcome:
         says(503, {"code": "MODEL_UNAVAILABLE", "message": "provider downtime"}),
         says(503, **{"Retry-After": "1"}),
         says(504),
-        says(307, Location="https://elsewhere.test"),
         httpx.Response(201, content=b""),
         httpx.Response(201, content=b'{"id": "019e'),
         httpx.Response(200, content=b"<html>Log in to the Wi-Fi</html>"),

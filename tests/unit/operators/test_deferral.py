@@ -73,6 +73,19 @@ class TestResuming:
         assert world.retry(resumed).state == "success"
         assert len(world.billed) == 1
 
+    def test_a_connection_that_is_gone_when_it_resumes_says_that_the_run_is_paid(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outcome = world.airflow.run(world.operator())
+        run_id = world.airflow.xcom(outcome.attempt.task, "runflow_run")["run_id"]
+        monkeypatch.delenv("AIRFLOW_CONN_RUNFLOW_DEFAULT")
+        resumed = world.airflow.resume(world.airflow.resumption(outcome, {"status": "finished"}))
+        assert resumed.state == "failed"
+        assert "Connection 'runflow_default' cannot be read" in str(resumed.error)
+        assert f"Runflow run {run_id} was submitted before and is billed if it succeeds" in str(resumed.error)
+        assert "clear the task: it attaches to the run for $0" in str(resumed.error)
+        assert "Nothing was submitted" not in str(resumed.error)
+
     def test_an_event_of_another_version_is_not_trusted_but_the_run_is_read(self, world: World) -> None:
         outcome = world.airflow.run(world.operator())
         world.clock.advance(60)
