@@ -21,7 +21,7 @@ export no_proxy := $(NO_PROXY)
 .PHONY: help setup demo test test-unit test-integration test-e2e test-corner lint format bench-import build lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready  ## .venv with everything that development needs (PYTHON=python3.12 chooses the interpreter)
 
@@ -29,13 +29,20 @@ $(VENV)/.ready: requirements/uv.txt requirements/dev.txt pyproject.toml scripts/
 	@scripts/setup.sh $(VENV) requirements/dev.txt '$(PYTHON)'
 	@touch $@
 
+ifneq ($(origin PYTHON),file)
+# Somebody named an interpreter: is .venv made with it?
+$(VENV)/.ready: FORCE
+endif
+.PHONY: FORCE
+FORCE:
+
 demo: setup  ## real Airflow, a local Runflow and a local S3: nine pictures (ONCE=1 exits after them; LIVE=1 costs money)
 	@$(BIN)/python -m compileall -q airflow_provider_runflow dags scripts
 	@ONCE='$(ONCE)' LIVE='$(LIVE)' YES='$(YES)' $(BIN)/python -m scripts.demo
 
 test: test-unit test-integration test-e2e  ## all tests on this Python: unit, integration, end to end
 
-test-unit: setup  ## fast tests, no sockets (tests/unit, the same tree as the package)
+test-unit: setup  ## fast tests (tests/unit, the same tree as the package)
 	@echo '== unit tests: tests/unit'
 	$(PYTEST) tests/unit
 

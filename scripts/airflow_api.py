@@ -90,7 +90,7 @@ class AirflowApi:
             state = self.run_state(dag_id, run_id)
             return state if state in FINISHED else None
 
-        return wait_for(ended, seconds=seconds, what=f"{dag_id} {run_id} ended", every=0.5)
+        return wait_for(ended, seconds=seconds, what=f"{dag_id} {run_id} ended", every=1.0)
 
     # ------------------------------------------------------------------ what its tasks did
 

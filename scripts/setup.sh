@@ -28,19 +28,25 @@ make_venv() {
     local wanted present
     wanted=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
     present=$("$venv/bin/python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null || true)
-    [ "$wanted" = "$present" ] && [ -x "$venv/bin/pip" ] && return
+    # Another Python or another lock: made anew, so that nothing of the old one stays.
+    if [ "$wanted" = "$present" ] && [ -x "$venv/bin/pip" ] && cmp -s "$lock" "$venv/.lock"; then
+        return
+    fi
     echo "setup: $venv with Python $wanted"
     rm -rf "$venv"
-    "$python" -m venv "$venv" || fail "'$python -m venv' could not make $venv (its words are above)."
+    PYTHONDONTWRITEBYTECODE=1 "$python" -m venv "$venv" || fail "'$python -m venv' could not make $venv (see above)."
 }
 
 install() {
     # The machine may say otherwise: without bytecode every Airflow process compiles every module again.
     unset PYTHONDONTWRITEBYTECODE
     export UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV="$PWD/$venv"
-    echo "setup: installing $lock"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-    "$venv/bin/uv" pip install --quiet --require-hashes -r "$lock"
+    if ! cmp -s "$lock" "$venv/.lock"; then
+        echo "setup: installing $lock"
+        "$venv/bin/pip" install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements/uv.txt
+        "$venv/bin/uv" pip install --quiet --require-hashes -r "$lock"
+        cp "$lock" "$venv/.lock"
+    fi
     "$venv/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable .
     "$venv/bin/python" -m compileall -q airflow_provider_runflow dags scripts
 }
