@@ -163,17 +163,21 @@ class RunflowRunOperator(BaseOperator):
                 self._defer(job)
             return self._finish(context, job, job.wait_and_land() if result is None else result)
 
-    def execute_complete(self, context: Any, event: Mapping[str, Any], pending: Mapping[str, Any]) -> dict[str, Any]:
+    def execute_complete(
+        self, context: Any, event: Mapping[str, Any] | None, pending: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """
         Land the run that the trigger watched.
 
         :param event: of :class:`~airflow_provider_runflow.triggers.run_completion.RunCompletionTrigger`.
-        :param pending: the journal's record as it was when the task deferred.
+        :param pending: the journal's record as it was when the task deferred. ``dag.test()`` does not pass it on; then
+            journal and look-up find the run again.
         """
-        with airflow_errors(self, lambda: pending.get("run_id")):
+        with airflow_errors(self, lambda: (pending or {}).get("run_id") or self._bought()):
             job = self._paid_run(context, pending)
+            result = job.attach() if pending is None else None
             self.show_run(context, job)
-            return self._finish(context, job, job.resume(event))
+            return self._finish(context, job, job.resume(event) if result is None else result)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """

@@ -17,6 +17,7 @@ from airflow_provider_runflow.exceptions import (
     LandingError,
     RunflowError,
     RunPartialError,
+    RunUnreachableError,
 )
 from airflow_provider_runflow.operators.checks import check_metadata, check_model_input
 from airflow_provider_runflow.operators.delivery import Delivery
@@ -126,6 +127,11 @@ class PaidRun:
 
         :param event: the trigger's; only whether it says ``finished`` matters, the run is read afresh.
         """
+        if self.standing is None:
+            raise RunUnreachableError(
+                f"The run that this task waited for is to be found neither in the journal nor at Runflow (client_ref "
+                f"{self.scope.client_ref}). It is billed if it succeeds. Clear the task once Runflow lists it."
+            )
         status = (event or {}).get("status")
         if status != "finished":
             self.log.warning(
@@ -144,16 +150,26 @@ class PaidRun:
 
         :raises RunTimeoutError: it goes on.
         """
-        record = self.engine.recall(self.request)
-        landed = self._landed_before(record)
+        landed = self.attach()
         if landed is not None:
             return landed
-        self.standing = self.engine.resolve(self.request, record, may_submit=False)
         if self.standing is None or self.standing.run is None:
             raise error
         if self.standing.run.is_terminal:
             return self._end(self.standing.run)
         raise timeout_of(self.standing.run.id, self.standing.run) from error
+
+    def attach(self) -> dict[str, Any] | None:
+        """
+        Find what an earlier stretch of the task bought, by journal and look-up; submit nothing.
+
+        :return: the result, when everything has landed; else :attr:`standing` tells of the run, if there is one.
+        """
+        record = self.engine.recall(self.request)
+        landed = self._landed_before(record)
+        if landed is None:
+            self.standing = self.engine.resolve(self.request, record, may_submit=False)
+        return landed
 
     def _landed_before(self, record: Record | None) -> dict[str, Any] | None:
         if record is not None and record.state == "landed" and record.result is not None:

@@ -199,7 +199,7 @@ class TestTheConnectionTest:
             (says(403, {"code": "EMAIL_NOT_VERIFIED", "message": "Verify."}), "HTTP 403 EMAIL_NOT_VERIFIED: Verify."),
             (says(429), "HTTP 429 SOME_CODE: said 429"),
             (says(503), "HTTP 503 SOME_CODE: said 503"),
-            (says(301, Location="https://x.test"), "HTTP 301 SOME_CODE: said 301"),
+            (says(301, Location="https://x.test"), "HTTP 301 SOME_CODE: redirected to https://x.test"),
             (httpx.Response(200, content=b"<html>Wi-Fi</html>"), "HTTP 200: the answer is not JSON"),
             (httpx.ConnectError("refused"), "api.runflow.io could not be reached (ConnectError: refused). A firewall"),
             (httpx.ConnectTimeout(""), "api.runflow.io did not answer in time (ConnectTimeout: ConnectTimeout)"),

@@ -54,6 +54,24 @@ class TestResuming:
         assert world.airflow.settle(outcome).state == "success"
         assert world.sidecars()[0]["prompt"] in json.dumps(sent, default=str)
 
+    def test_without_its_kwargs_as_in_dag_test_it_finds_the_run_again(self, world: World) -> None:
+        outcome = world.airflow.run(world.operator())
+        fired = world.airflow.fire(outcome)
+        del fired.next_kwargs["pending"]
+        assert world.airflow.resume(fired).state == "success"
+        assert world.posts == 1
+
+    def test_a_run_that_nobody_knows_any_more_is_said_to_be_billed(self, world: World) -> None:
+        outcome = world.airflow.run(world.operator())
+        fired = world.airflow.fire(outcome)
+        del fired.next_kwargs["pending"]
+        world.airflow.states.clear()
+        world.emulator.add_fault(route="list", effect="lag", seconds=10_000)
+        resumed = world.airflow.resume(fired)
+        assert resumed.state == "failed"
+        assert "neither in the journal nor at Runflow" in str(resumed.error)
+        assert world.posts == 1
+
     def test_a_key_that_changed_while_it_waited_does_not_matter(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
