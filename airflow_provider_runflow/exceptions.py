@@ -8,6 +8,7 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
     ├── BeforeMoneyError                nothing was submitted by this attempt
     │   ├── InvalidRequestError         a parameter breaks a rule (also a ``ValueError``)
     │   ├── ConfigurationError          connection, config or package set-up
+    │   │   └── ConnectionUnreadableError  not there, or its keeper does not answer
     │   ├── DestinationError            the bucket or prefix cannot be used
     │   │   └── NameTakenError          another picture has that name
     │   ├── JournalError                the intent could not be recorded
@@ -26,6 +27,7 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
         ├── SubmissionUncertainError    sent, no usable answer; a retry looks before it pays
         ├── SubmissionUnknownError      sent, no usable answer, and nothing can tell
         ├── RunFailedError              failed; failed runs are not billed
+        │   ├── RunBilledError          failed, and billed all the same
         │   └── RunBlockedError         stopped by content moderation
         ├── RunCancelledError           cancelled; cancelling does not refund
         ├── RunUnreachableError         recorded here, but Runflow does not show it to this account
@@ -68,7 +70,13 @@ class InvalidRequestError(BeforeMoneyError, ValueError):
 class ConfigurationError(BeforeMoneyError):
     """The connection, a ``[runflow]`` option or the installation is wrong; a retry never helps."""
 
-    retry = "never"
+    retry: ClassVar[Retry] = "never"
+
+
+class ConnectionUnreadableError(ConfigurationError):
+    """The connection is not there, or its keeper does not answer: Airflow does not tell which, so a retry may help."""
+
+    retry = "default"
 
 
 class DestinationError(BeforeMoneyError):
@@ -236,6 +244,12 @@ class SubmissionUnknownError(AfterMoneyError):
 
 class RunFailedError(AfterMoneyError):
     """The run failed and was not billed; a retry submits it anew."""
+
+
+class RunBilledError(RunFailedError):
+    """The run failed, yet Runflow says that it billed it; submitting it again would pay twice."""
+
+    retry = "never"
 
 
 class RunBlockedError(RunFailedError):

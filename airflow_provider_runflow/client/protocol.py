@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from airflow_provider_runflow import __version__
 from airflow_provider_runflow.client.account import Account
+from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.client.retry import Effect, Failure
 from airflow_provider_runflow.exceptions import (
     ApiError,
@@ -222,8 +223,9 @@ def read_failure(call: Call[Any], host: str, error: httpx.HTTPError | httpx.Inva
 
 
 def _effect_of(status: int) -> Effect:
-    # A 5xx may come from a proxy in front of a server that took the request; a redirect says that it did not.
-    return Effect.NONE if 300 <= status < 500 else Effect.UNKNOWN
+    # A 5xx or a 408 may come from a proxy in front of a server that took the request, and a 303 answers one that was
+    # taken. Any other redirect and any other 4xx say that it was not.
+    return Effect.NONE if 300 <= status < 500 and status not in (303, 408) else Effect.UNKNOWN
 
 
 def _error_of(call: Call[Any], account: Account, response: httpx.Response) -> ApiError:
@@ -234,7 +236,7 @@ def _error_of(call: Call[Any], account: Account, response: httpx.Response) -> Ap
     if cls is None:
         cls = RequestRejectedError if 300 <= status < 500 else ServiceUnavailableError
     if response.has_redirect_location:
-        target = response.headers["location"].split("?")[0]
+        target = strip_queries(response.headers["location"])
         message = f"redirected to {target}, which is not followed: is the connection's host right?"
     return cls(
         message or response.reason_phrase or "no message",
@@ -273,12 +275,15 @@ def _envelope(body: dict[str, Any]) -> tuple[str | None, str | None, list[dict[s
         message = detail
     listed = errors if isinstance(errors, list) else []
     fields = [_field(error) for error in listed if isinstance(error, (dict, str))]
-    return (str(code) if code else None, str(message)[:2000] if message else None, fields)
+    return (str(code) if code else None, strip_queries(str(message))[:2000] if message else None, fields)
 
 
 def _field(error: dict[str, Any] | str) -> dict[str, Any]:
     # Validators also echo the refused input, which may be a presigned URL.
-    return {"msg": error} if isinstance(error, str) else {k: error[k] for k in _FIELD_KEYS if k in error}
+    told: dict[str, Any] = (
+        {"msg": error} if isinstance(error, str) else {k: error[k] for k in _FIELD_KEYS if k in error}
+    )
+    return {key: strip_queries(value) if isinstance(value, str) else value for key, value in told.items()}
 
 
 def _request_id(response: httpx.Response, body: dict[str, Any]) -> str | None:

@@ -10,7 +10,6 @@ a secret while it lives (whoever has its query has the picture), so nothing here
 from __future__ import annotations
 
 import logging
-import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,49 +20,16 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
+from airflow_provider_runflow.client.redact import host_of, redact_url, strip_queries
 from airflow_provider_runflow.exceptions import TransportError
 
 CHUNK_BYTES = 64 * 1024
-_DEFAULT_PORTS = {"https": 443, "http": 80}
-_QUERY = re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s?#'\"<>]*)[?#][^\s'\"<>]*", re.IGNORECASE)
-_USERINFO = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/?#'\"<>@]*@", re.IGNORECASE)
 # httpx writes each request's full URL at INFO; httpcore writes answer headers at DEBUG (think of Location).
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy")
 
 
 class UnsafeUrlError(TransportError):
     """The URL is not one that pictures may be read from; asking again never helps."""
-
-
-def redact_url(url: str) -> str:
-    """
-    Show a URL without what makes it a secret: no query, fragment, user or password.
-
-    :param url: any URL, for example a presigned one.
-    :return: ``https://host/path``; ``data:…`` for a data URI; ``(unreadable URL)`` for what is no URL.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(unreadable URL)"
-    if not parts.netloc:
-        return f"{parts.scheme}:…" if parts.scheme else "(unreadable URL)"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def strip_queries(text: str) -> str:
-    """Return ``text`` with the query and the user of every URL in it cut away."""
-    return _USERINFO.sub(r"\1", _QUERY.sub(r"\1", text))
-
-
-def host_of(url: str) -> str:
-    """Return ``host:port`` of a URL: what a firewall must let through; ``(no host)`` when it has none."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
-    except ValueError:
-        return "(no host)"
-    return f"{parts.hostname}:{port}" if parts.hostname else "(no host)"
 
 
 class _WithoutQueries(logging.Filter):
@@ -178,7 +144,7 @@ class StorageClient:
             parts: SplitResult | None = urlsplit(url)
         except ValueError:
             parts = None
-        if parts is None or not parts.hostname or parts.scheme not in _DEFAULT_PORTS:
+        if parts is None or not parts.hostname or parts.scheme not in ("https", "http"):
             raise UnsafeUrlError(f"{shown} is not an https URL, so nothing was read from it")
         if parts.scheme == "http" and not self.allow_http:
             raise UnsafeUrlError(

@@ -155,13 +155,16 @@ class RunflowClient:
         """
         Cancel a run (``POST /v1/admin/runs/{id}/cancellation``); needs an organisation administrator's key.
 
-        It does not refund: billing follows the provider's job (reference, section 7). A run that is already terminal
-        is returned unchanged.
+        One try, without waiting: it is asked for while a task is being killed. It does not refund: billing follows the
+        provider's job (reference, section 7). A run that is already terminal is returned unchanged.
 
         :param reason: 3-500 characters.
         """
         path = f"/v1/admin/runs/{protocol.run_path(run_id).removeprefix('/v1/runs/')}/cancellation"
-        return self._call(Call("POST", path, Run, body={"reason": reason[:500]}))
+        answer = self._send(Call("POST", path, Run, body={"reason": reason[:500]}))
+        if isinstance(answer, Failure):
+            raise answer.error
+        return cast(Run, answer)
 
     def check(self) -> None:
         """

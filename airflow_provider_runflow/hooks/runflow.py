@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_runflow.client.clock import Clock, SystemClock
 from airflow_provider_runflow.compat import BaseHook, aread_connection
-from airflow_provider_runflow.exceptions import ConfigurationError, RunflowError
+from airflow_provider_runflow.exceptions import ConnectionUnreadableError, RunflowError
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.client.asynchronous import AsyncRunflowClient
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_runflow.hooks.settings import Settings
 
 TEST_TIMEOUT = 8.0
+# Airflow kills a task that does not end by itself about 5 s after it was told to.
+CANCEL_TIMEOUT = 3.0
 
 
 class RunflowHook(BaseHook):
@@ -216,8 +219,14 @@ class RunflowHook(BaseHook):
 
         Runflow has no public cancel: it takes an organisation administrator's key, and does not refund.
         """
+        from airflow_provider_runflow.client.sync import RunflowClient
+
         try:
-            run = self.get_conn().cancel_run(run_id, reason)
+            # A client of its own, and little patience: a killed task has seconds, and its own client may be in use.
+            account = self.settings.account
+            quick = replace(account, request_timeout=min(CANCEL_TIMEOUT, account.request_timeout))
+            with RunflowClient(quick, transport=self.transport) as client:
+                run = client.cancel_run(run_id, reason)
         except RunflowError as error:
             self.log.warning("Runflow run %s could not be cancelled, so it goes on and bills: %s", run_id, error)
         else:
@@ -225,8 +234,6 @@ class RunflowHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask Runflow whether the key works. Free of charge, answers within seconds, never raises."""
-        from dataclasses import replace
-
         from airflow_provider_runflow.client.sync import RunflowClient
 
         try:
@@ -240,9 +247,9 @@ class RunflowHook(BaseHook):
             return False, f"{type(error).__name__}: {error}"
         return True, f"Runflow at {account.base_url} accepts the API key."
 
-    def _no_connection(self, error: Exception) -> ConfigurationError:
+    def _no_connection(self, error: Exception) -> ConnectionUnreadableError:
         name = f"AIRFLOW_CONN_{self.runflow_conn_id.upper()}"
-        return ConfigurationError(
+        return ConnectionUnreadableError(
             f"Connection {self.runflow_conn_id!r} cannot be read ({type(error).__name__}: {error}). Create one of type "
             f"'runflow' with the API key as its password, or set {name}."
         )

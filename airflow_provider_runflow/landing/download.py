@@ -14,14 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_runflow.client.log import Log
-from airflow_provider_runflow.client.storage import (
-    Body,
-    StorageClient,
-    UnsafeUrlError,
-    host_of,
-    redact_url,
-    strip_queries,
-)
+from airflow_provider_runflow.client.redact import host_of, redact_url, strip_queries
+from airflow_provider_runflow.client.storage import Body, StorageClient, UnsafeUrlError
 from airflow_provider_runflow.exceptions import (
     LandingError,
     OutputsGoneError,

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_runflow.client.log import Log
-from airflow_provider_runflow.client.storage import StorageClient, strip_queries
+from airflow_provider_runflow.client.redact import strip_queries
+from airflow_provider_runflow.client.storage import StorageClient
 from airflow_provider_runflow.exceptions import DestinationError, LandingError, OutputsGoneError
 from airflow_provider_runflow.landing import names, sidecar
 from airflow_provider_runflow.landing.download import RETRY_IS_FREE, Spooled, download, landing_error

@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
-from airflow_provider_runflow.client.storage import redact_url
+from airflow_provider_runflow.client.redact import redact_url
 from airflow_provider_runflow.landing.job import Job, Landed
 
 SCHEMA_VERSION = 1

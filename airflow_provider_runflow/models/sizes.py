@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import math
 import re
 from dataclasses import dataclass
@@ -74,6 +76,10 @@ def parse_size(value: Any) -> tuple[int, int] | None:
 
     :return: width and height, or ``None`` when the value has neither form.
     """
+    if isinstance(value, str) and value.strip().startswith("{"):
+        # A template that gives an object renders to its text.
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(value.strip())
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d{1,6})\s*[xX]\s*(\d{1,6})\s*", value)
         return (int(match[1]), int(match[2])) if match else None

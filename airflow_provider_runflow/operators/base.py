@@ -131,11 +131,13 @@ class RunflowRunOperator(BaseOperator):
         """
         Check what is literal when the DAG is parsed; what is a template is checked before anything is submitted.
 
-        Called at the end of every subclass's ``__init__``.
+        Called at the end of every subclass's ``__init__``. A mapped instance is made on the worker, where an error here
+        would only waste the task's retries: there, ``execute`` checks it.
 
         :raises InvalidRequestError: naming parameter, value and rule.
         """
-        check_operator(self)
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            check_operator(self)
 
     @cached_property
     def hook(self) -> RunflowHook:
@@ -145,7 +147,7 @@ class RunflowRunOperator(BaseOperator):
     @property
     def wait_seconds(self) -> float:
         """Seconds that a run may take, from its submission."""
-        allowed = seconds(self.timeout)
+        allowed = seconds("timeout", self.timeout)
         if self.deferrable and self.execution_timeout is not None:
             # Airflow does not apply execution_timeout to a deferral.
             allowed = min(allowed, self.execution_timeout.total_seconds())
@@ -153,11 +155,11 @@ class RunflowRunOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Find or buy the run, wait for it, land it; or defer."""
-        with airflow_errors(self, self._bought):
+        with airflow_errors(self, lambda: self._bought(context)):
             job = self._paid_run(context)
             result = job.start()
+            self.show_run(context, job, result)
             if result is None:
-                self.show_run(context, job)
                 result = job.without_waiting() if not self.wait_for_completion else job.look_once()
             if result is None and self.deferrable:
                 self._defer(job)
@@ -173,10 +175,10 @@ class RunflowRunOperator(BaseOperator):
         :param pending: the journal's record as it was when the task deferred. ``dag.test()`` does not pass it on; then
             journal and look-up find the run again.
         """
-        with airflow_errors(self, lambda: (pending or {}).get("run_id") or self._bought()):
+        with airflow_errors(self, lambda: (pending or {}).get("run_id") or self._bought(context) or "of this task"):
             job = self._paid_run(context, pending)
             result = job.attach() if pending is None else None
-            self.show_run(context, job)
+            self.show_run(context, job, result)
             return self._finish(context, job, job.resume(event) if result is None else result)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
@@ -189,35 +191,44 @@ class RunflowRunOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except DEFERRAL_FAILURES as error:
             self.log.warning("Airflow ended the deferral (%s). Reading the run once more.", error)
-            with airflow_errors(self, self._bought):
+            with airflow_errors(self, lambda: self._bought(context) or "of this task"):
                 job = self._paid_run(context)
                 result = job.rescue(error)
-                self.show_run(context, job)
+                self.show_run(context, job, result)
                 return self._finish(context, job, result)
 
     def on_kill(self) -> None:
         """Say what happens to the run, and cancel it when asked to."""
-        run_id = self._bought()
+        job: PaidRun | None = self.__dict__.get("_job")
+        if job is None:
+            return
+        if job.run_id is None:
+            if job.engine.sent:
+                self.log.warning("Killed while submitting. A retry looks for the run before it pays.")
+        elif job.ended:
+            self.log.warning("Killed. Runflow run %s has ended and is paid; a retry lands it for $0.", job.run_id)
+        elif self.cancel_on_kill:
+            self.hook.cancel_run(job.run_id, "Airflow task killed")
+        else:
+            self.log.warning("Killed. Runflow run %s goes on and bills; a retry attaches to it for $0.", job.run_id)
+
+    def show_run(self, context: Any, job: PaidRun, result: Mapping[str, Any] | None = None) -> None:
+        """Show the run in the UI, before the task waits for it: an XCom for people, and the link's target."""
+        run_id = result["run_id"] if result else job.run_id
         if run_id is None:
             return
-        if self.cancel_on_kill:
-            self.hook.cancel_run(run_id, "Airflow task killed")
-        else:
-            self.log.warning("Killed. Runflow run %s goes on and bills; a retry attaches to it for $0.", run_id)
-
-    def show_run(self, context: Any, job: PaidRun) -> None:
-        """Show the run in the UI while the task waits: an XCom for people, and the link's target."""
-        if job.run_id is None:
-            return
         task = job.scope.task
-        self.run_url = run_url(self.hook.settings.run_url_template, job.run_id, task)
+        self.run_url = run_url(self.hook.settings.run_url_template, run_id, task)
         if self.do_xcom_push:
-            facts = {"run_id": job.run_id, "model": self.model, "client_ref": job.scope.client_ref}
+            facts = {"run_id": run_id, "model": self.model, "client_ref": job.scope.client_ref}
             context["ti"].xcom_push(key=RUN_XCOM_KEY, value=facts)
 
-    def _bought(self) -> str | None:
+    def _bought(self, context: Any) -> str | None:
+        """Return the id of the run that this task has, for messages; asks the journal if nothing else knows."""
+        from airflow_provider_runflow.operators.paid_run import recorded_run
+
         job: PaidRun | None = self.__dict__.get("_job")
-        return job.run_id if job else None
+        return (job.run_id if job else None) or recorded_run(context)
 
     def _paid_run(self, context: Any, pending: Mapping[str, Any] | None = None) -> PaidRun:
         from airflow_provider_runflow.operators.paid_run import make_paid_run

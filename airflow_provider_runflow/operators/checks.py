@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,6 +13,10 @@ from airflow_provider_runflow.runs.identity import METADATA_KEY, OnUnknown, chec
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.base import RunflowRunOperator
+
+LONGEST_SECONDS = timedelta(days=30).total_seconds()
+# As the reference states it for batches; kept here too, so that parsing a DAG does not load the HTTP client.
+MAX_CALLBACK_URL = 2048
 
 
 def is_literal(value: Any, template_ext: Sequence[str] = ()) -> bool:
@@ -32,20 +36,36 @@ def is_literal(value: Any, template_ext: Sequence[str] = ()) -> bool:
     return value is None or isinstance(value, (int, float, bool))
 
 
-def seconds(value: float | timedelta) -> float:
-    """Read a duration."""
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
-
-
-def check_operator(operator: RunflowRunOperator) -> None:
+def seconds(name: str, value: float | timedelta) -> float:
     """
-    Check every literal parameter of an operator.
+    Read a duration.
 
+    :param name: of the parameter, for the message.
+    :param value: seconds, or a timedelta.
+    :raises InvalidRequestError: unless it is a number of seconds above 0 and at most 30 days.
+    """
+    number: Any = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number <= LONGEST_SECONDS:
+        raise InvalidRequestError(
+            f"{name}={value!r}: must be a number of seconds or a timedelta, more than 0 and at most 30 days."
+        )
+    return float(number)
+
+
+def check_operator(operator: RunflowRunOperator, *, rendered: bool = False) -> dict[str, Any]:
+    """
+    Check the parameters of an operator, and return the model's input to send.
+
+    :param rendered: every template has been rendered; before that, templates are left for later.
     :raises InvalidRequestError: naming parameter, value and rule.
     """
-    check_model_input(operator, rendered=False)
+
+    def known(value: Any) -> bool:
+        return rendered or is_literal(value, operator.template_ext)
+
+    model_input = _model_input(operator, rendered=rendered)
     for name in ("poll_interval", "timeout"):
-        _check_positive(name, getattr(operator, name))
+        seconds(name, getattr(operator, name))
     check_reuse_within(operator.reuse_within)
     if operator.on_unknown not in get_args(OnUnknown):
         raise InvalidRequestError(f"on_unknown={operator.on_unknown!r}: must be 'fail' or 'resubmit'.")
@@ -54,18 +74,19 @@ def check_operator(operator: RunflowRunOperator) -> None:
             f"destination={operator.destination!r} with wait_for_completion=False: nothing would land there. Leave one "
             "out; to land a run later, wait for it with a second task."
         )
-    if is_literal(operator.metadata):
-        check_metadata(operator.metadata)
-    _check_names(operator)
+    for name, check in (
+        ("metadata", _check_metadata),
+        ("callback_url", _check_callback),
+        ("item_key", _check_item_key),
+    ):
+        value = getattr(operator, name)
+        if value is not None and known(value):
+            check(value)
+    _check_names(operator, model_input, known)
+    return model_input
 
 
-def check_model_input(operator: RunflowRunOperator, *, rendered: bool) -> dict[str, Any]:
-    """
-    Check the model's parameters and return the input to send.
-
-    :param rendered: every template has been rendered; before that, templates are left for later.
-    :raises InvalidRequestError: naming each parameter, its value and the rule.
-    """
+def _model_input(operator: RunflowRunOperator, *, rendered: bool) -> dict[str, Any]:
     from airflow_provider_runflow.models import get_model
 
     given = {name: getattr(operator, name) for name in operator.input_fields}
@@ -73,10 +94,7 @@ def check_model_input(operator: RunflowRunOperator, *, rendered: bool) -> dict[s
     return get_model(operator.model).validate(given, skip=later)
 
 
-def check_metadata(metadata: Any) -> None:
-    """Raise :class:`InvalidRequestError` unless the metadata is a JSON object without our own key."""
-    if metadata is None:
-        return
+def _check_metadata(metadata: Any) -> None:
     if not isinstance(metadata, Mapping):
         raise InvalidRequestError(f"metadata={metadata!r}: must be a JSON object.")
     if METADATA_KEY in metadata:
@@ -87,23 +105,30 @@ def check_metadata(metadata: Any) -> None:
         raise InvalidRequestError(f"metadata: must be a JSON object ({error}).") from None
 
 
-def _check_positive(name: str, value: Any) -> None:
-    try:
-        positive = seconds(value) > 0
-    except (TypeError, ValueError):
-        positive = False
-    if not positive:
-        raise InvalidRequestError(f"{name}={value!r}: must be more than 0 seconds.")
+def _check_callback(url: Any) -> None:
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")) or len(url) > MAX_CALLBACK_URL:
+        shown = repr(url if not isinstance(url, str) or len(url) <= 80 else f"{url[:77]}...")
+        raise InvalidRequestError(
+            f"callback_url={shown}: must be an http(s) address of at most {MAX_CALLBACK_URL} characters."
+        )
 
 
-def _check_names(operator: RunflowRunOperator) -> None:
+def _check_item_key(key: Any) -> None:
+    if isinstance(key, bool) or not isinstance(key, (str, int)) or not str(key).strip():
+        raise InvalidRequestError(
+            f"item_key={key!r}: must be a name or a number; it may not be (or render to) nothing."
+        )
+
+
+def _check_names(operator: RunflowRunOperator, model_input: Mapping[str, Any], known: Callable[[Any], bool]) -> None:
     from airflow_provider_runflow.landing.names import check_pattern
     from airflow_provider_runflow.stores import check_destination
 
-    count = getattr(operator, "num_images", 1)
-    if operator.filename_pattern is not None and is_literal(operator.filename_pattern) and is_literal(count):
-        check_pattern(operator.filename_pattern, num_images=int(count or 1))
+    pattern = operator.filename_pattern
+    if pattern is not None and known(pattern):
+        # What other parameters leave open is checked again when they are rendered.
+        check_pattern(pattern, num_images=int(model_input.get("num_images", 1)))
     for name in ("destination", "sidecars"):
         value = getattr(operator, name)
-        if value is not None and value != "beside" and is_literal(value):
+        if value is not None and value != "beside" and known(value):
             check_destination(value)

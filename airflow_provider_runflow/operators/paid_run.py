@@ -14,17 +14,20 @@ from airflow_provider_runflow.compat import conf
 from airflow_provider_runflow.exceptions import (
     ApiError,
     InvalidRequestError,
+    JournalError,
     LandingError,
     RunflowError,
     RunPartialError,
+    RunTimeoutError,
     RunUnreachableError,
+    SubmissionUncertainError,
 )
-from airflow_provider_runflow.operators.checks import check_metadata, check_model_input
+from airflow_provider_runflow.operators.checks import check_operator
 from airflow_provider_runflow.operators.delivery import Delivery
-from airflow_provider_runflow.runs.engine import RunEngine, Standing
+from airflow_provider_runflow.runs.engine import SAFE_RETRY, RunEngine, Standing
 from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, TaskIdentity, make_scope
 from airflow_provider_runflow.runs.journal import Record
-from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of
+from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, money
 from airflow_provider_runflow.runs.result import make_result, not_landed
 from airflow_provider_runflow.runs.waiting import timeout_of
 from airflow_provider_runflow.stores.task_state import open_journal
@@ -61,6 +64,7 @@ class PaidRun:
     log: Log
     failure: RunflowError | None = field(default=None, init=False)
     standing: Standing | None = field(default=None, init=False)
+    ended: bool = field(default=False, init=False)
 
     @property
     def bought(self) -> Standing:
@@ -132,16 +136,21 @@ class PaidRun:
                 f"The run that this task waited for is to be found neither in the journal nor at Runflow (client_ref "
                 f"{self.scope.client_ref}). It is billed if it succeeds. Clear the task once Runflow lists it."
             )
-        status = (event or {}).get("status")
-        if status != "finished":
-            self.log.warning(
-                "The wait for Runflow run %s ended: %s (%s).",
-                self.run_id,
-                status,
-                (event or {}).get("reason"),
-            )
-        until = self.hook.clock.now() + (READ_GRACE if status == "finished" else timedelta(0))
-        run = self.hook.wait_until(str(self.run_id), deadline=until, poll_interval=self.poll_interval)
+        told = event or {}
+        finished = told.get("status") == "finished"
+        if not finished:
+            said = (self.run_id, told.get("status"), told.get("reason"))
+            self.log.warning("The wait for Runflow run %s ended: %s (%s).", *said)
+        until = self.hook.clock.now() + (READ_GRACE if finished else timedelta(0))
+        try:
+            run = self.hook.wait_until(str(self.run_id), deadline=until, poll_interval=self.poll_interval)
+        except RunTimeoutError as error:
+            if not finished:
+                raise
+            raise LandingError(
+                f"Runflow run {self.run_id} has ended ({told.get('run_status')}), but could not be read for a minute: "
+                f"{error.__cause__ or error}. It is paid if it succeeded, and a retry of the task lands it for $0."
+            ) from error
         return self._end(run)
 
     def rescue(self, error: Exception) -> dict[str, Any]:
@@ -154,7 +163,11 @@ class PaidRun:
         if landed is not None:
             return landed
         if self.standing is None or self.standing.run is None:
-            raise error
+            raise SubmissionUncertainError(
+                f"Airflow ended the deferral ({error}), and the run that the task waited for is to be found neither in "
+                f"the journal nor at Runflow (client_ref {self.scope.client_ref}). It is billed if it succeeds. "
+                f"{SAFE_RETRY}"
+            ) from error
         if self.standing.run.is_terminal:
             return self._end(self.standing.run)
         raise timeout_of(self.standing.run.id, self.standing.run) from error
@@ -175,8 +188,15 @@ class PaidRun:
         if record is not None and record.state == "landed" and record.result is not None:
             if self.delivery is None or self.delivery.still_there(record.result):
                 self._say_reused(record.run_id)
+                self.engine.remember(record)  # of this go now, if the task was cleared
                 return self._judged(dict(record.result), record)
-            self.log.warning("What landed is no longer all there; landing Runflow run %s again for $0.", record.run_id)
+            where = ", ".join(str(image["uri"]) for image in record.result["images"])
+            self.log.warning(
+                "What landed (%s) is not all there, or not under the destination of now. Landing Runflow run %s again "
+                "for $0.",
+                where,
+                record.run_id,
+            )
             return None
         if self.delivery is None or (record is not None and record.run_id is not None):
             return None
@@ -193,19 +213,27 @@ class PaidRun:
         run = Run(id=found.runflow_run_id, status_code=status, cost=found.cost_usd)
         landed = self.engine.landed_record(request, run.id)
         result = make_result(landed, run, images)
-        self.engine.record_landed(landed, result)
+        self._record_landed(landed, result)
         self._say_reused(run.id)
         return self._judged(result, landed)
+
+    def _record_landed(self, record: Record, result: Mapping[str, Any]) -> None:
+        self.engine.remember(record.moved("landed", self.hook.clock.now(), result=result))
 
     def _say_reused(self, run_id: str | None) -> None:
         self.log.info("Landed before by Runflow run %s: same pictures, $0. Raise `variation` for another take.", run_id)
 
     def _end(self, run: Run) -> dict[str, Any]:
-        record = self.bought.record
+        record, self.ended = self.bought.record, True
         if run.status_code == "failed":
             raise failure_of(run)
         if run.status_code == "cancelled":
             raise cancellation_of(run)
+        if not run.output_urls:
+            raise LandingError(
+                f"Runflow run {run.id} is {run.status_code} but lists no pictures ({money(run)}). A retry of the task "
+                "reads it again for $0; another `variation` buys a new picture."
+            )
         if self.delivery is None:
             return self._judged(make_result(record, run, not_landed(len(run.output_urls))), record)
         try:
@@ -215,17 +243,19 @@ class PaidRun:
             landed = [image.as_dict() for image in getattr(error, "landed", [])]
             return make_result(record, run, landed)
         result = make_result(record, run, images)
-        self.engine.record_landed(record, result)
+        self._record_landed(record, result)
         return self._judged(result, record)
 
     def _judged(self, result: dict[str, Any], record: Record) -> dict[str, Any]:
         asked, got = int(record.input.get("num_images", 1)), len(result["images"])
         if got < asked or result["status"] == "partial_succeeded":
             there = ", ".join(str(image["uri"] or f"picture {image['index']}") for image in result["images"])
+            paid = f"${result['cost_usd']}" if result["cost_usd"] else "at a cost that is not known yet"
+            kept = "landed" if self.delivery else "still at Runflow, where they expire"
             self.failure = RunPartialError(
-                f"Runflow run {result['run_id']} delivered {got} of {asked} pictures: {there or 'none'}. They are paid "
-                f"(${result['cost_usd']}) and kept; a retry would bring the same ones for $0, so it is not tried. "
-                "Another `variation` buys a new set."
+                f"Runflow run {result['run_id']} delivered {got} of {asked} pictures: {there}. They are paid ({paid}) "
+                f"and {kept}; a retry would bring the same ones for $0, so it is not tried. Another `variation` buys a "
+                "new set."
             )
         return result
 
@@ -245,18 +275,16 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
     if record is not None:
         request, scope = record.request, Scope(record.client_ref, record.item_key, task)
     else:
-        check_metadata(operator.metadata)
-        variation = None if operator.variation is None else str(operator.variation)
-        request = Request(operator.model, check_model_input(operator, rendered=True), variation)
+        request = Request(operator.model, check_operator(operator, rendered=True), _text(operator.variation))
         scope = make_scope(
             operator.reuse_within,
             namespace=_namespace(),
             task=task,
-            item_key=operator.item_key,
+            item_key=_text(operator.item_key),
             destination=destination,
         )
     hook = operator.hook
-    delivery = _delivery(operator, destination, hook, scope)
+    delivery = _delivery(operator, destination, hook, scope, int(request.input.get("num_images", 1)))
     if delivery is None and operator.wait_for_completion and record is None:
         operator.log.warning(
             "No destination: the only copy of the pictures stays at Runflow, where it expires. Set `destination` "
@@ -296,15 +324,29 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
     return paid_run
 
 
+def recorded_run(context: Any) -> str | None:
+    """Return the id of the run that the journal knows, if it can be read; for messages."""
+    try:
+        record = open_journal(context).read("")
+    except JournalError:
+        return None
+    of_this_go = record is not None and record.state == "submitted" and record.go == context["ti"].max_tries
+    return record.run_id if record is not None and of_this_go else None
+
+
+def _text(value: str | int | None) -> str | None:
+    return None if value in (None, "") else str(value)
+
+
 def _delivery(
-    operator: RunflowRunOperator, destination: str | None, hook: RunflowHook, scope: Scope
+    operator: RunflowRunOperator, destination: str | None, hook: RunflowHook, scope: Scope, num_images: int
 ) -> Delivery | None:
     if destination is None:
         return None
     from airflow_provider_runflow.landing.names import DEFAULT_PATTERN, check_pattern
 
     pattern = operator.filename_pattern or DEFAULT_PATTERN
-    check_pattern(pattern, num_images=int(getattr(operator, "num_images", 1) or 1))
+    check_pattern(pattern, num_images=num_images)
     return Delivery(
         destination=destination,
         sidecars=operator.sidecars,

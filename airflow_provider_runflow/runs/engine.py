@@ -8,10 +8,10 @@ can fail; and whenever the outcome of a submission is unknown, Runflow is asked 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_provider_runflow.client.clock import Clock
 from airflow_provider_runflow.client.log import Log
@@ -19,69 +19,26 @@ from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import (
     ApiError,
     AuthenticationError,
+    BeforeMoneyError,
     ConflictError,
+    InvalidRequestError,
     JournalError,
     NotFoundError,
+    OutputsGoneError,
     PermissionDeniedError,
-    RequestRejectedError,
     RunUnreachableError,
     SubmissionUncertainError,
     SubmissionUnknownError,
 )
 from airflow_provider_runflow.runs import resolution
-from airflow_provider_runflow.runs.identity import (
-    OnUnknown,
-    Request,
-    Scope,
-    idempotency_key,
-    run_metadata,
-)
+from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, idempotency_key, run_metadata
 from airflow_provider_runflow.runs.journal import Journal, Record
-from airflow_provider_runflow.runs.resolution import (
-    Candidate,
-    Land,
-    LookAgain,
-    Move,
-    Stop,
-    Submit,
-    Unknown,
-    Wait,
-)
+from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, look_up, read_or_wait, unread
+from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
+from airflow_provider_runflow.runs.resolution import Land, LookAgain, Move, Stop, Submit, Unknown, Wait
 
-LIST_FIELDS = (
-    "id",
-    "status_code",
-    "client_ref",
-    "metadata",
-    "created_at",
-    "cost",
-    "failure_code",
-    "failure_message",
-)
 MAX_SUBMISSIONS = 3
 SAFE_RETRY = "A retry of the task looks for the run before it pays."
-
-
-class RunsApi(Protocol):
-    """What the engine needs of the client."""
-
-    def create_run(
-        self,
-        model: str,
-        input: Mapping[str, Any],
-        *,
-        client_ref: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        callback_url: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> Run:
-        """Submit."""
-
-    def get_run(self, run_id: str) -> Run:
-        """Read one."""
-
-    def find_runs(self, client_ref: str, *, fields: Sequence[str] | None = None) -> Iterator[Run]:
-        """Find all of a scope."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +46,7 @@ class Standing:
     """
     Where a request stands: its record (with the run id), the run as last read, and how it got there.
 
+    :param run: ``None`` when it was not read in this process.
     :param attached: the run was bought by an earlier attempt, so this one pays nothing.
     """
 
@@ -107,11 +65,12 @@ class RunEngine:
     :param journal: what earlier attempts recorded.
     :param scope: within which the request is paid once.
     :param on_unknown: ``fail`` stops when it cannot be known whether the request was bought; ``resubmit`` pays again.
+    :param clock: tells the time and waits.
+    :param log: where to tell people what happens.
     :param metadata: the user's metadata for the run.
     :param callback_url: sent along; not part of the request.
     :param before_submit: called right before an intent is recorded; whatever it raises costs nothing.
-    :param clock: tells the time and waits.
-    :param log: where to tell people what happens.
+    :param slot: where in the journal the task keeps this request, whatever its item key renders to.
     """
 
     api: RunsApi
@@ -124,7 +83,13 @@ class RunEngine:
     metadata: Mapping[str, Any] | None = None
     callback_url: str | None = None
     before_submit: Callable[[Request], None] = lambda request: None
-    _maybe_sent: bool = field(default=False, init=False)
+    slot: str = ""
+    _sent: bool = field(default=False, init=False)
+
+    @property
+    def sent(self) -> bool:
+        """Whether this process has sent a submission, or is about to."""
+        return self._sent
 
     def recall(self, request: Request) -> Record | None:
         """
@@ -135,20 +100,23 @@ class RunEngine:
 
         :raises JournalError: when the journal cannot be read; nothing was sent.
         """
-        record = self.journal.read(self.scope.item_key)
-        if record is None or record.item_key != self.scope.item_key:
+        record = self.journal.read(self.slot)
+        if record is None:
             return None
-        if record.go != self.scope.task.go or record.state == "rejected":
-            same = record.fingerprint == request.fingerprint and record.client_ref == self.scope.client_ref
-            return record if same else None
-        if record.fingerprint != request.fingerprint:
-            changed = _changed(record.request, request)
+        if record.go == self.scope.task.go and record.state != "rejected":
+            self._warn_of_drift(record, request)
+            return record
+        theirs = (record.fingerprint, record.client_ref, record.item_key)
+        if theirs == (request.fingerprint, self.scope.client_ref, self.scope.item_key):
+            return replace(record, go=self.scope.task.go)
+        if record.state in ("submitted", "intent"):
             self.log.warning(
-                "This attempt renders another request than the first one (%s). The first recorded request is resumed, "
-                "since it may be paid already; clear the task to buy the new one.",
-                ", ".join(changed),
+                "Before it was cleared, this task bought another request: %s of client_ref %s. It is paid if it "
+                "succeeds, and this task does not land it any more.",
+                f"Runflow run {record.run_id}" if record.run_id else "a submission of unknown outcome",
+                record.client_ref,
             )
-        return record
+        return None
 
     def resolve(self, request: Request, record: Record | None, *, may_submit: bool = True) -> Standing | None:
         """
@@ -157,12 +125,41 @@ class RunEngine:
         :param request: as rendered now; used only when nothing is on record.
         :param record: from :meth:`recall`; not one that has landed for good.
         :param may_submit: ``False`` only looks, and returns ``None`` when there is no run.
-        :raises BeforeMoneyError: nothing was submitted.
+        :raises BeforeMoneyError: nothing was submitted, by this attempt or an earlier one.
         :raises AfterMoneyError: a run exists or may exist; the message says what happened to the money.
         """
         if record is not None:
             request = record.request
-            self.scope = replace(self.scope, client_ref=record.client_ref)
+            self.scope = replace(self.scope, client_ref=record.client_ref, item_key=record.item_key)
+        try:
+            return self._resolve(request, record, may_submit)
+        except BeforeMoneyError as error:
+            if not self._sent and not (record and record.state == "intent"):
+                raise
+            kind = SubmissionUnknownError if error.retry == "never" else SubmissionUncertainError
+            again = "Mend that and clear the task: it" if error.retry == "never" else "A retry of the task"
+            raise kind(
+                f"{str(error).replace('Nothing was submitted.', '').strip().rstrip('.')}. Before that, the request was "
+                f"submitted without a usable answer, so a run may exist and bill (client_ref {self.scope.client_ref}). "
+                f"{again} looks for the run before it pays."
+            ) from error
+
+    def landed_record(self, request: Request, run_id: str) -> Record:
+        """Make the record of a request whose pictures were found at the destination, bought by an earlier task."""
+        return self._record("landed", request, 0, run_id=run_id)
+
+    def remember(self, record: Record) -> None:
+        """Record what is known; a failure costs nothing, since the next attempt finds the same again."""
+        try:
+            self.journal.write(self.slot, record)
+        except JournalError as error:
+            self.log.warning(
+                "%s could not be recorded (%s). Going on: a later attempt looks it up at Runflow.",
+                f"Runflow run {record.run_id}" if record.run_id else f"The state {record.state!r}",
+                error,
+            )
+
+    def _resolve(self, request: Request, record: Record | None, may_submit: bool) -> Standing | None:
         move = self._first_move(request, record)
         submissions = 0
         while True:
@@ -179,24 +176,15 @@ class RunEngine:
             if not may_submit:
                 return None
             if submissions == MAX_SUBMISSIONS:
-                break
+                raise SubmissionUncertainError(
+                    f"{MAX_SUBMISSIONS} submissions got no usable answer, and no run is to be found (client_ref "
+                    f"{self.scope.client_ref}). {SAFE_RETRY}"
+                )
             submissions += 1
-            outcome, record = self._submit(request, move.ordinal)
+            outcome, record = self._submit(request, move.ordinal, record)
             if isinstance(outcome, Standing):
                 return outcome
             move = outcome
-        raise SubmissionUncertainError(
-            f"{MAX_SUBMISSIONS} submissions got no usable answer, and no run is to be found "
-            f"(client_ref {self.scope.client_ref}). {SAFE_RETRY}"
-        )
-
-    def landed_record(self, request: Request, run_id: str) -> Record:
-        """Make the record of a request whose pictures were found at the destination, bought by an earlier task."""
-        return self._record("landed", request, 0, run_id=run_id)
-
-    def record_landed(self, record: Record, result: Mapping[str, Any]) -> None:
-        """Record what landed; a failure costs nothing, since the next attempt would land the same run again."""
-        self._remember(record.moved("landed", self.clock.now(), result=result))
 
     def _first_move(self, request: Request, record: Record | None) -> Move:
         if record and record.state != "rejected" and record.account != self.account:
@@ -211,6 +199,10 @@ class RunEngine:
         try:
             return resolution.on_run(self.api.get_run(run_id), record.ordinal)
         except NotFoundError:
+            if record.submitted_at and self.clock.now() - record.submitted_at < NOT_FOUND_FOR:
+                return Wait(unread(run_id), record.ordinal)  # too new for this reader, maybe
+            if record.state == "landed":
+                return Stop(_landed_and_gone(record))
             why = f"Runflow does not know the recorded run {run_id} (another account, or no longer kept)"
             return Unknown(why, record.ordinal + 1)
         except (AuthenticationError, PermissionDeniedError) as error:
@@ -221,111 +213,99 @@ class RunEngine:
         except ApiError as error:
             # It exists, and waiting copes with an API that is down.
             self.log.warning("Runflow run %s cannot be read now (%s); waiting for it.", run_id, error)
-            return Wait(_unread(run_id), record.ordinal)
+            return Wait(unread(run_id), record.ordinal)
 
     def _look(self, request: Request, record: Record | None) -> Move:
         now = self.clock.now()
-        client_ref = record.client_ref if record else self.scope.client_ref
         try:
-            rows = list(self.api.find_runs(client_ref, fields=LIST_FIELDS))
-        except (PermissionDeniedError, NotFoundError, RequestRejectedError) as refused:
+            found = look_up(
+                self.api,
+                self.scope.client_ref,
+                item_key=self.scope.item_key,
+                fingerprint=request.fingerprint,
+            )
+        except LookUpRefused as refused:
             self.log.warning(
                 "Runflow does not let this key list runs (%s). The journal and the idempotency key are what is left "
                 "against paying twice.",
                 refused,
             )
-            self._maybe_sent = self._maybe_sent or bool(record and record.state == "intent")
             return resolution.on_refused(
                 record,
                 now,
-                journal_remembers=self.journal.remembers,
-                first_try=self.scope.task.first_try,
+                # A journal lives within one DAG run: of a scope that spans them, it cannot know that nothing was sent.
+                journal_knows=self.journal.remembers and not self.scope.spans_dag_runs,
+                first_try=self.scope.task.first_try and not self.scope.spans_dag_runs,
             )
-        found = self._candidates(rows, request)
         move = resolution.on_found(found, record, now)
-        if isinstance(move, Submit):
-            self._maybe_sent = False
-        return self._whole(move) if isinstance(move, Land) else move
-
-    def _whole(self, move: Land) -> Move:
-        """Read a run that a list row says has delivered: rows are projections, without its outputs."""
-        try:
-            return resolution.on_run(self.api.get_run(move.run.id), move.ordinal)
-        except ApiError as error:
-            self.log.warning("Runflow run %s cannot be read now (%s); waiting for it.", move.run.id, error)
-            return Wait(_unread(move.run.id), move.ordinal)
-
-    def _candidates(self, rows: list[Run], request: Request) -> list[Candidate]:
-        # Should list rows turn out to carry no metadata, each run of the scope is read once.
-        full = [run if run.metadata is not None else self.api.get_run(run.id) for run in rows]
-        return resolution.candidates(full, item_key=self.scope.item_key, fingerprint=request.fingerprint)
+        if not isinstance(move, Land):
+            return move
+        # A list row is a projection, without the run's outputs.
+        return resolution.on_run(read_or_wait(self.api, move.run.id, self.log), move.ordinal)
 
     def _attach(self, move: Wait | Land, request: Request, record: Record | None) -> Standing:
         if record is not None and record.run_id == move.run.id:
-            attached = record if record.state == "submitted" else record.moved("submitted", record.at)
+            known = record if record.state == "submitted" else record.moved("submitted", record.at)
         else:
             submitted_at = move.run.created_at or self.clock.now()
-            attached = self._record("submitted", request, move.ordinal, run_id=move.run.id, submitted_at=submitted_at)
-        if attached is not record:
-            self._remember(attached)
-        self.log.info(
-            "Attached to Runflow run %s (%s), submitted %s: this attempt pays $0.",
-            move.run.id,
-            move.run.status_code,
-            attached.submitted_at.isoformat(timespec="seconds") if attached.submitted_at else "earlier",
-        )
-        return Standing(attached, move.run, attached=True)
+            known = self._record("submitted", request, move.ordinal, run_id=move.run.id, submitted_at=submitted_at)
+        self.remember(known)
+        if self._sent:
+            self.log.info("Found Runflow run %s (%s): the submission got through.", move.run.id, move.run.status_code)
+        else:
+            when = known.submitted_at.isoformat(timespec="seconds") if known.submitted_at else "earlier"
+            told = (move.run.id, move.run.status_code, when)
+            self.log.info("Attached to Runflow run %s (%s), submitted %s: this attempt pays $0.", *told)
+        return Standing(known, move.run, attached=not self._sent)
 
-    def _submit(self, request: Request, ordinal: int) -> tuple[Move | Standing, Record]:
+    def _submit(self, request: Request, ordinal: int, record: Record | None) -> tuple[Move | Standing, Record]:
         self.before_submit(request)
-        key = idempotency_key(self.scope, request.fingerprint, ordinal)
-        intent = self._record("intent", request, ordinal)
+        intent = self._intent(request, ordinal, record)
         try:
-            self.journal.write(intent)
+            self.journal.write(self.slot, intent)
         except JournalError as error:
-            raise JournalError(f"The intent could not be recorded, so nothing was submitted: {error}") from error
+            raise JournalError(f"The intent could not be recorded, so nothing was submitted now: {error}") from error
         try:
-            run = self.api.create_run(
-                request.model,
-                request.input,
-                client_ref=self.scope.client_ref,
-                metadata=run_metadata(self.scope, request.fingerprint, ordinal, self.metadata),
-                callback_url=self.callback_url,
-                idempotency_key=key,
-            )
+            run = self._post(request, ordinal)
         except SubmissionUncertainError as uncertain:
-            self._maybe_sent = True
-            self.log.warning(
-                "%s Looking for the run before anything else is sent (client_ref %s).",
-                uncertain,
-                self.scope.client_ref,
-            )
-            return self._look_after(uncertain, request, intent), intent
+            self.log.warning("%s Looking for the run before anything else (%s).", uncertain, self.scope.client_ref)
+            return self._look(request, intent), intent
         except ConflictError as conflict:
-            self._maybe_sent = True
             self.log.warning("Runflow knows this request's idempotency key with another body (%s).", conflict)
             return self._look_conflict(conflict, request, intent), intent
-        except ApiError:
-            self._reject(intent)
+        except (ApiError, InvalidRequestError):
+            if not intent.unsure:
+                # A definite no, so that nobody has to wonder later whether the intent was sent.
+                self._sent = False
+                self.remember(intent.moved("rejected", self.clock.now()))
             raise
         submitted = intent.moved("submitted", self.clock.now(), run_id=run.id, submitted_at=self.clock.now())
-        self._remember(submitted)
+        self.remember(submitted)
         self.log.info("Submitted Runflow run %s of %s (client_ref %s).", run.id, request.model, self.scope.client_ref)
         return Standing(submitted, run, attached=False), submitted
 
-    def _look_after(self, uncertain: SubmissionUncertainError, request: Request, intent: Record) -> Move:
-        try:
-            return self._look(request, intent)
-        except ApiError as error:
-            raise SubmissionUncertainError(
-                f"{uncertain} It cannot be looked up either ({error}). {SAFE_RETRY}", uncertain.cause
-            ) from error
+    def _intent(self, request: Request, ordinal: int, record: Record | None) -> Record:
+        intent = self._record("intent", request, ordinal)
+        if record is not None and record.state == "intent" and record.ordinal == ordinal:
+            return replace(intent, unsure=True, since=record.since or record.at)
+        return replace(intent, since=intent.at)
+
+    def _post(self, request: Request, ordinal: int) -> Run:
+        self._sent = True
+        return self.api.create_run(
+            request.model,
+            request.input,
+            client_ref=self.scope.client_ref,
+            metadata=run_metadata(self.scope, request.fingerprint, ordinal, self.metadata),
+            callback_url=self.callback_url,
+            idempotency_key=idempotency_key(self.scope, request.fingerprint, ordinal),
+        )
 
     def _look_conflict(self, conflict: ConflictError, request: Request, intent: Record) -> Move:
         """A taken key means that a run exists: never submit under another one because it is not listed yet."""
         give_up = intent.at + resolution.SETTLE + timedelta(seconds=1)
         while True:
-            move = self._look_after(SubmissionUncertainError(str(conflict), conflict), request, intent)
+            move = self._look(request, intent)
             if isinstance(move, LookAgain) and self.clock.now() < give_up:
                 self.clock.sleep(move.seconds)
                 continue
@@ -334,32 +314,22 @@ class RunEngine:
             why = f"the idempotency key is taken ({conflict}), but no run of this request is to be found"
             return Unknown(why, intent.ordinal + 1)
 
-    def _reject(self, intent: Record) -> None:
-        """
-        Record a definite no, so that nobody has to wonder later whether the intent was sent.
-
-        Not when an earlier submission of the same intent may have got through.
-        """
-        if not self._maybe_sent:
-            self._remember(intent.moved("rejected", self.clock.now()))
-
     def _unknown(self, move: Unknown, record: Record | None, request: Request) -> Submit:
-        where = f"client_ref {record.client_ref if record else self.scope.client_ref}"
-        run = f", run {record.run_id}" if record and record.run_id else ""
-        key = idempotency_key(self.scope, request.fingerprint, record.ordinal if record else 0)
+        where = f"client_ref {self.scope.client_ref}"
+        if record and record.run_id:
+            where += f", run {record.run_id}"
         if self.on_unknown == "resubmit":
-            ordinal = max(move.ordinal, record.ordinal + 1 if record else 0)
             self.log.warning(
-                "Whether the request was bought is unknown: %s (%s%s). Paying again, as on_unknown='resubmit' says.",
+                "Whether the request was bought is unknown: %s (%s). Paying again, as on_unknown='resubmit' says.",
                 move.why,
                 where,
-                run,
             )
-            self._maybe_sent = False
-            return Submit(ordinal)
+            self._sent = False
+            return Submit(max(move.ordinal, record.ordinal + 1 if record else 0))
+        key = idempotency_key(self.scope, request.fingerprint, record.ordinal if record else 0)
         raise SubmissionUnknownError(
             f"Whether this request was bought cannot be known: {move.why}. Nothing more was submitted. Look for it at "
-            f"Runflow ({where}{run}, idempotency key {key}). If it is not there, clear the task with "
+            f"Runflow ({where}, idempotency key {key}). If it is not there, clear the task with "
             "on_unknown='resubmit', which pays again."
         )
 
@@ -379,22 +349,30 @@ class RunEngine:
             **more,
         )
 
-    def _remember(self, record: Record) -> None:
-        try:
-            self.journal.write(record)
-        except JournalError as error:
+    def _warn_of_drift(self, record: Record, request: Request) -> None:
+        changed = _changed(record.request, request)
+        changed += ["item_key"] if record.item_key != self.scope.item_key else []
+        if changed:
             self.log.warning(
-                "%s could not be recorded (%s). Going on: the look-up at Runflow finds the run again.",
-                f"Runflow run {record.run_id}" if record.run_id else f"The state {record.state!r}",
-                error,
+                "This attempt renders another request than the first one (%s). The first recorded request is resumed, "
+                "since it may be paid already; clear the task to buy the new one.",
+                ", ".join(changed),
             )
 
 
-def _unread(run_id: str) -> Run:
-    return Run(id=run_id, status_code="queued")
+def _landed_and_gone(record: Record) -> OutputsGoneError:
+    images = (record.result or {}).get("images") or []
+    where = ", ".join(str(image.get("uri")) for image in images) or "nowhere"
+    return OutputsGoneError(
+        f"Runflow run {record.run_id} was landed before ({where}). These objects are not all there or not under the "
+        "destination of now, and Runflow does not know the run any more, so it cannot be landed again. It was paid; a "
+        "retry cannot help. Restore the objects, or give another `variation` to buy a new picture."
+    )
 
 
 def _changed(before: Request, now: Request) -> list[str]:
+    if before.fingerprint == now.fingerprint:
+        return []
     names = sorted({*before.input, *now.input})
     changed = [name for name in names if before.input.get(name) != now.input.get(name)]
     if before.variation != now.variation:

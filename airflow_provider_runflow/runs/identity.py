@@ -61,6 +61,7 @@ class Scope:
     :param client_ref: sent with every run of the scope, so that one exact-match list finds them all.
     :param item_key: tells the requests of one scope apart.
     :param task: who asks.
+    :param spans_dag_runs: other DAG runs may have bought the same request.
     :param about: facts that go into the run's metadata for people; constant within the scope, since a body that differs
         would void the idempotency key.
     """
@@ -68,6 +69,7 @@ class Scope:
     client_ref: str
     item_key: str
     task: TaskIdentity
+    spans_dag_runs: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -95,12 +97,12 @@ def make_scope(
             raise InvalidRequestError("reuse_within='destination' needs a destination: its prefix is the scope.")
         place = destination.rstrip("/")
         ref = _reference((place,), ("destination", namespace, place))
-        return Scope(ref, key, task)
+        return Scope(ref, key, task, spans_dag_runs=True)
     parts = (task.dag_id, task.task_id, task.run_id)
     go = (f"go {task.go}",) if reuse_within == "retries" else ()
     ref = _reference((*parts, *go), (reuse_within, namespace, *parts, *go))
     about = {name: value for name, value in task.facts().items() if name != "map_index"}
-    return Scope(ref, key, task, about)
+    return Scope(ref, key, task, about=about)
 
 
 def check_reuse_within(value: str) -> None:

@@ -22,6 +22,8 @@ from airflow_provider_runflow.runs.identity import FINGERPRINT_VERSION, Request
 SCHEMA_VERSION = 1
 # Airflow warns at 65,536 bytes a value (``[state_store] max_value_storage_bytes``), and MySQL's TEXT ends there.
 MAX_RECORD_BYTES = 60_000
+# What an intent leaves free for the run id and the result that its record will hold later.
+MAX_INTENT_BYTES = 40_000
 COMPRESS_ABOVE_BYTES = 16_000
 
 State = Literal["intent", "submitted", "rejected", "landed"]
@@ -38,6 +40,8 @@ class Record:
     :param at: when the state was entered; for an intent: when it was last about to be sent.
     :param submitted_at: when the run was submitted; deadlines count from here.
     :param result: the operator's return value, once landed.
+    :param unsure: of an intent: an earlier submission under the same ordinal may have got through.
+    :param since: of an intent: when its ordinal was first about to be sent; the age of its idempotency key.
     """
 
     state: State
@@ -54,6 +58,8 @@ class Record:
     run_id: str | None = None
     submitted_at: datetime | None = None
     result: Mapping[str, Any] | None = None
+    unsure: bool = False
+    since: datetime | None = None
     fingerprint_version: int = FINGERPRINT_VERSION
 
     @property
@@ -69,21 +75,24 @@ class Record:
         """
         Make the JSON object that a journal keeps; long inputs are compressed.
 
-        :raises InvalidRequestError: when the request is too long to be recorded, which is found before it is sent.
+        :raises InvalidRequestError: an intent is too long, with room for what comes later; found before it is sent.
+        :raises JournalError: a later state is too long after all.
         """
         data = {"schema_version": SCHEMA_VERSION, **asdict(self)}
-        for name in ("at", "submitted_at"):
+        for name in ("at", "submitted_at", "since"):
             data[name] = data[name].isoformat() if data[name] else None
         text = json.dumps(data["input"])
         if len(text) > COMPRESS_ABOVE_BYTES:
             data["input"] = {"zlib": base64.b64encode(zlib.compress(text.encode())).decode()}
             data["input_compressed"] = True
         size = len(json.dumps(data))
-        if size > MAX_RECORD_BYTES:
+        if self.state == "intent" and size > MAX_INTENT_BYTES:
             raise InvalidRequestError(
-                f"The request takes {size:,} bytes on record; at most {MAX_RECORD_BYTES:,} can be kept. "
+                f"The request takes {size:,} bytes on record; at most {MAX_INTENT_BYTES:,} can be kept. "
                 "Shorten the prompt. Nothing was submitted."
             )
+        if size > MAX_RECORD_BYTES:
+            raise JournalError(f"a record of {size:,} bytes; at most {MAX_RECORD_BYTES:,} can be kept")
         return data
 
     @classmethod
@@ -103,7 +112,7 @@ class Record:
                 )
             if values.pop("input_compressed", False):
                 values["input"] = json.loads(zlib.decompress(base64.b64decode(values["input"]["zlib"])))
-            for name in ("at", "submitted_at"):
+            for name in ("at", "submitted_at", "since"):
                 values[name] = datetime.fromisoformat(values[name]) if values.get(name) else None
             return cls(**values)
         except (TypeError, ValueError, KeyError, AttributeError, zlib.error) as error:
@@ -119,11 +128,11 @@ class Journal(Protocol):
     def remembers(self) -> bool:
         """Whether "nothing on record" means that nothing was recorded by an earlier attempt."""
 
-    def read(self, item_key: str) -> Record | None:
-        """Return the item's record, or ``None``; raises :class:`JournalError` when it cannot be read."""
+    def read(self, slot: str) -> Record | None:
+        """Return a slot's record, or ``None``; raises :class:`JournalError` when it cannot be read."""
 
-    def write(self, record: Record) -> None:
-        """Replace the item's record; raises :class:`JournalError` unless it is durable."""
+    def write(self, slot: str, record: Record) -> None:
+        """Replace a slot's record; raises :class:`JournalError` unless it is durable."""
 
 
 class NoJournal:
@@ -131,10 +140,10 @@ class NoJournal:
 
     remembers = False
 
-    def read(self, item_key: str) -> Record | None:
+    def read(self, slot: str) -> Record | None:
         """Know nothing."""
         return None
 
-    def write(self, record: Record) -> None:
+    def write(self, slot: str, record: Record) -> None:
         """Keep nothing; the size rule still holds, so that a DAG behaves alike on every version."""
         record.to_json()

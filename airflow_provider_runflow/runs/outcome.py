@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import re
 
+from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.client.wire import Run
-from airflow_provider_runflow.exceptions import RunBlockedError, RunCancelledError, RunFailedError
+from airflow_provider_runflow.exceptions import RunBilledError, RunBlockedError, RunCancelledError, RunFailedError
 
 # The reference knows no list of failure codes, so these are read from code and message as words.
 _BLOCKED = re.compile(r"content.?polic|moderat|safety|nsfw|blocked|prohibited|flagged|disallowed", re.IGNORECASE)
@@ -19,9 +20,15 @@ def will_fail_again(run: Run) -> bool:
     return bool(_BLOCKED.search(code) or _BLOCKED.search(message) or _INVALID.search(code))
 
 
+def was_billed(run: Run) -> bool:
+    """Whether Runflow says that it billed the run, whatever became of it."""
+    return run.cost is not None and run.cost > 0
+
+
 def describe_failure(run: Run) -> str:
     """Runflow's own words on why a run failed."""
-    said = ": ".join(part for part in (run.failure_code, run.failure_message) if part) or "no reason given"
+    said = ": ".join(strip_queries(part) for part in (run.failure_code, run.failure_message) if part)
+    said = said or "no reason given"
     return f"{said} (stage {run.failure_stage_code})" if run.failure_stage_code else said
 
 
@@ -34,11 +41,16 @@ def failure_of(run: Run) -> RunFailedError:
     """
     Make the error for a run that failed.
 
-    :return: :class:`RunBlockedError` when the same request would fail again, else :class:`RunFailedError`.
+    :return: :class:`RunBilledError` when it was billed all the same, :class:`RunBlockedError` when the same request
+        would fail again, else :class:`RunFailedError`.
     """
-    billed = run.cost is not None and run.cost > 0
-    paid = f"Runflow says it billed ${run.cost}" if billed else "Failed runs are not billed"
-    what = f"Runflow run {run.id} failed: {describe_failure(run)}. {paid}."
+    what = f"Runflow run {run.id} failed: {describe_failure(run)}."
+    if was_billed(run):
+        return RunBilledError(
+            f"{what} Yet Runflow says it billed ${run.cost}, so it is not submitted again by itself. Ask Runflow about "
+            "it; another `variation` buys a new picture."
+        )
+    what += " Failed runs are not billed."
     if will_fail_again(run):
         return RunBlockedError(
             f"{what} The same request would fail again, so it is not retried. Change the prompt or the parameters."

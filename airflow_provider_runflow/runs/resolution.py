@@ -2,12 +2,12 @@
 """
 The resolution table: from what is on record and what Runflow says to what to do. Pure; one table for every mode.
 
-===========================  ============================  =====================================
+===========================  ============================  =============================================
 journal                      at Runflow                    do
-===========================  ============================  =====================================
+===========================  ============================  =============================================
 run id                       queued ... running            wait
 run id                       succeeded, partial_succeeded  land
-run id                       failed                        next ordinal, submit, if that can help
+run id                       failed, not billed            next ordinal, submit, if that can help
 run id                       cancelled                     stop
 run id                       404                           unknown
 intent, or nothing           look-up finds it              attach: as above
@@ -15,8 +15,8 @@ intent                       look-up empty                 settle, look again, s
 nothing, or rejected         look-up empty                 submit
 intent, young                look-up refused               submit under the same key
 intent, old                  look-up refused               unknown
-nothing, or rejected         look-up refused               submit, if the journal would know
-===========================  ============================  =====================================
+nothing, or rejected         look-up refused               submit, if the journal would know; else unknown
+===========================  ============================  =============================================
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import AfterMoneyError
 from airflow_provider_runflow.runs.identity import METADATA_KEY
 from airflow_provider_runflow.runs.journal import Record
-from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, will_fail_again
+from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, was_billed, will_fail_again
 
 # How long the list endpoint may lag behind a submission. No source gives a figure.
 SETTLE = timedelta(seconds=10)
@@ -94,13 +94,13 @@ class Candidate:
 
 
 def on_run(run: Run, ordinal: int) -> Wait | Land | Submit | Stop:
-    """Decide by the state of a known run."""
+    """Decide by the state of a known run; one that failed and was billed all the same is not bought again unasked."""
     if run.is_delivered:
         return Land(run, ordinal)
     if run.status_code == "cancelled":
         return Stop(cancellation_of(run))
     if run.status_code == "failed":
-        return Stop(failure_of(run)) if will_fail_again(run) else Submit(ordinal + 1)
+        return Stop(failure_of(run)) if will_fail_again(run) or was_billed(run) else Submit(ordinal + 1)
     return Wait(run, ordinal)
 
 
@@ -131,16 +131,21 @@ def on_found(candidates: Sequence[Candidate], record: Record | None, now: dateti
     return Submit(ordinal)
 
 
-def on_refused(record: Record | None, now: datetime, *, journal_remembers: bool, first_try: bool) -> Submit | Unknown:
-    """Decide when Runflow does not let this key list runs."""
+def on_refused(record: Record | None, now: datetime, *, journal_knows: bool, first_try: bool) -> Submit | Unknown:
+    """
+    Decide when Runflow does not let this key list runs.
+
+    :param journal_knows: "nothing on record" means that nothing was sent.
+    :param first_try: no earlier attempt can have sent anything.
+    """
     ordinal = _next_ordinal(record)
     if record and record.state == "intent":
-        if now - record.at < KEY_TRUST:
+        if now - (record.since or record.at) < KEY_TRUST:
             return Submit(ordinal)
         return Unknown("it was about to be sent, its outcome was not recorded, and this key may not list runs", ordinal)
-    if record or journal_remembers or first_try:
+    if record or journal_knows or first_try:
         return Submit(ordinal)
-    return Unknown("this Airflow keeps no journal across attempts, and this key may not list runs", ordinal)
+    return Unknown("no journal covers all that may have bought it, and this key may not list runs", ordinal)
 
 
 def candidates(rows: Sequence[Run], *, item_key: str, fingerprint: str) -> list[Candidate]:

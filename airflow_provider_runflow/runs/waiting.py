@@ -10,7 +10,15 @@ from datetime import datetime
 from airflow_provider_runflow.client.clock import Clock
 from airflow_provider_runflow.client.log import Log
 from airflow_provider_runflow.client.wire import Run
-from airflow_provider_runflow.exceptions import ApiError, ConfigurationError, RunTimeoutError, RunUnreachableError
+from airflow_provider_runflow.exceptions import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+    RunTimeoutError,
+    RunUnreachableError,
+)
 from airflow_provider_runflow.runs.polling import Done, GiveUp, Late, Poll
 
 GOES_ON = "It goes on and is billed if it succeeds. A retry of the task attaches to it for $0."
@@ -37,31 +45,41 @@ def wait_for_run(
     """
     poll = Poll(run_id, deadline, interval, uniform, log.warning)
     reconnect = False
+    trouble: ApiError | ConfigurationError | None = None
     while True:
         try:
-            outcome = poll.on_run(read(reconnect), clock.now())
+            outcome, trouble = poll.on_run(read(reconnect), clock.now()), None
         except ApiError as error:
-            outcome = poll.on_error(error, clock.now())
+            outcome, trouble = poll.on_error(error, clock.now()), error
         except ConfigurationError as error:
             # It worked before, so a secrets backend may be down for a while; the run goes on meanwhile.
             if not reconnect:
                 raise
-            outcome = poll.on_unreadable_connection(error, clock.now())
+            outcome, trouble = poll.on_unreadable_connection(error, clock.now()), error
         if isinstance(outcome, Done):
             return outcome.run
         if isinstance(outcome, Late):
-            raise timeout_of(run_id, outcome.run, deadline)
+            if isinstance(trouble, (AuthenticationError, PermissionDeniedError, NotFoundError)):
+                raise unreachable(run_id, trouble) from trouble
+            raise timeout_of(run_id, outcome.run, trouble) from trouble
         if isinstance(outcome, GiveUp):
             raise unreachable(run_id, outcome.error) from outcome.error
         clock.sleep(outcome.seconds)
         reconnect = outcome.reconnect
 
 
-def timeout_of(run_id: str, run: Run | None, deadline: datetime | None = None) -> RunTimeoutError:
-    """Make the error for a run that outlives the wait."""
-    until = f" at the deadline ({deadline.isoformat(timespec='seconds')})" if deadline else " when the wait ended"
-    status = f" {run.status_code}" if run else ""
-    return RunTimeoutError(f"Runflow run {run_id} was still{status or ' not finished'}{until}. {GOES_ON}")
+def timeout_of(run_id: str, run: Run | None, trouble: Exception | None = None) -> RunTimeoutError:
+    """
+    Make the error for a run that outlives the wait.
+
+    :param run: as last read, if it was.
+    :param trouble: what kept it from being read in the end.
+    """
+    if trouble is not None:
+        return RunTimeoutError(f"Runflow run {run_id} could not be read when the wait ended: {trouble}. {GOES_ON}")
+    return RunTimeoutError(
+        f"Runflow run {run_id} was still {run.status_code if run else 'not finished'} when the wait ended. {GOES_ON}"
+    )
 
 
 def unreachable(run_id: str, error: ApiError) -> RunUnreachableError:

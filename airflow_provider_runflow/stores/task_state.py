@@ -13,7 +13,7 @@ from airflow_provider_runflow.runs.journal import Journal, NoJournal, Record
 
 class TaskStateJournal:
     """
-    Records in ``context["task_state_store"]``: one value an item, kept as long as the DAG run.
+    Records in ``context["task_state_store"]``: one value a slot, kept as long as the DAG run.
 
     :param store: the accessor; scoped by Airflow to DAG run, task and map index, and shared by all tries.
     """
@@ -23,29 +23,29 @@ class TaskStateJournal:
     def __init__(self, store: Any) -> None:
         self._store = store
 
-    def read(self, item_key: str) -> Record | None:
+    def read(self, slot: str) -> Record | None:
         """
-        Return the item's record, or ``None``.
+        Return a slot's record, or ``None``.
 
         :raises JournalError: when the store does not answer, or the record is damaged.
         """
         try:
-            value = self._store.get(_key(item_key))
+            value = self._store.get(_key(slot))
         except Exception as error:
             raise JournalError(
                 f"Airflow's task state store could not be read ({_said(error)}). Nothing was submitted."
             ) from error
         return None if value is None else Record.from_json(value)
 
-    def write(self, record: Record) -> None:
+    def write(self, slot: str, record: Record) -> None:
         """
-        Replace the item's record.
+        Replace a slot's record.
 
         :raises JournalError: unless the store took it.
         """
         value = record.to_json()
         try:
-            self._store.set(_key(record.item_key), value, retention=never_expire())
+            self._store.set(_key(slot), value, retention=never_expire())
         except Exception as error:
             raise JournalError(f"Airflow's task state store refused to write ({_said(error)})") from error
 
@@ -56,8 +56,9 @@ def open_journal(context: Any) -> Journal:
     return NoJournal() if store is None else TaskStateJournal(store)
 
 
-def _key(item_key: str) -> str:
-    return f"runflow.item.{hashlib.sha256(item_key.encode()).hexdigest()[:16]}"
+def _key(slot: str) -> str:
+    # The one request of a task instance needs no name; several are told apart by a hash, since keys are short.
+    return f"runflow.run.{hashlib.sha256(slot.encode()).hexdigest()[:16]}" if slot else "runflow.run"
 
 
 def _said(error: Exception) -> str:

@@ -348,9 +348,12 @@ class TestCancelling:
         client.client.cancel_run(RUN_ID, "x" * 900)
         assert client.script.bodies == [{"reason": "x" * 500}]
 
-    def test_cancelling_twice_is_harmless_so_trouble_is_tried_again(self) -> None:
-        client = Sync(says(503), httpx.ReadTimeout("slow"), ok(run("canceled")))
-        assert client.client.cancel_run(RUN_ID, "Airflow task killed").status_code == "cancelled"
+    @pytest.mark.parametrize("answer", [says(503), httpx.ReadTimeout("slow")])
+    def test_there_is_one_try_since_a_killed_task_has_seconds(self, answer: Any) -> None:
+        client = Sync(answer, ok(run("canceled")))
+        with pytest.raises(ApiError):
+            client.client.cancel_run(RUN_ID, "Airflow task killed")
+        assert len(client.script.requests) == 1
 
 
 class TestChecking:

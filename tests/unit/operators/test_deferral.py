@@ -94,14 +94,14 @@ class TestResuming:
     def test_a_connection_that_is_gone_when_it_resumes_says_that_the_run_is_paid(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        outcome = world.airflow.run(world.operator())
+        outcome = world.airflow.run(world.operator(retries=1))
         run_id = world.airflow.xcom(outcome.attempt.task, "runflow_run")["run_id"]
         monkeypatch.delenv("AIRFLOW_CONN_RUNFLOW_DEFAULT")
         resumed = world.airflow.resume(world.airflow.resumption(outcome, {"status": "finished"}))
-        assert resumed.state == "failed"
+        assert resumed.state == "up_for_retry"
         assert "Connection 'runflow_default' cannot be read" in str(resumed.error)
         assert f"Runflow run {run_id} was submitted before and is billed if it succeeds" in str(resumed.error)
-        assert "clear the task: it attaches to the run for $0" in str(resumed.error)
+        assert "A retry of the task attaches to it for $0" in str(resumed.error)
         assert "Nothing was submitted" not in str(resumed.error)
 
     def test_an_event_of_another_version_is_not_trusted_but_the_run_is_read(self, world: World) -> None:
@@ -109,6 +109,17 @@ class TestResuming:
         world.clock.advance(60)
         resumed = world.airflow.resume(world.airflow.resumption(outcome, {"what": "is this"}))
         assert resumed.state == "success"
+
+    def test_an_api_that_stays_down_when_the_run_has_ended_says_that_it_has_ended(self, world: World) -> None:
+        outcome = world.airflow.run(world.operator(retries=1))
+        fired = world.airflow.fire(outcome)
+        world.emulator.add_fault(route="get", effect="status", status=503)
+        resumed = world.airflow.resume(fired)
+        assert resumed.state == "up_for_retry"
+        assert "has ended (succeeded), but could not be read for a minute: HTTP 503" in str(resumed.error)
+        assert "lands it for $0" in str(resumed.error)
+        world.emulator.clear_faults()
+        assert world.retry(resumed).state == "success"
 
     def test_an_api_that_is_down_for_a_moment_when_the_task_resumes_is_borne_with(self, world: World) -> None:
         outcome = world.airflow.run(world.operator())
@@ -159,8 +170,20 @@ class TestWhenAirflowEndsTheDeferral:
         stranger = Resumption(replace(attempt, task=other, run_id="other"), "__fail__", {"error": reason})
         resumed = world.airflow.resume(stranger)
         assert resumed.state == "failed"
-        assert type(resumed.error).__name__ in {"TaskDeferralTimeout", "TaskDeferralError"}
+        assert f"Airflow ended the deferral ({reason})" in str(resumed.error)
+        assert "It is billed if it succeeds" in str(resumed.error)
         assert world.posts == 1
+
+    def test_a_journal_that_does_not_answer_then_is_not_taken_for_nothing_submitted(
+        self, world: World, reason: str
+    ) -> None:
+        outcome = world.airflow.run(world.operator(retries=1))
+        world.airflow.refuse("GetTaskStateStore")
+        world.emulator.add_fault(route="list", effect="status", status=503)
+        resumed = self.resume_failed(world, outcome, reason)
+        assert resumed.state == "up_for_retry"
+        assert "Nothing was submitted" not in str(resumed.error)
+        assert "billed if it succeeds" in str(resumed.error)
 
 
 class TestBeingKilled:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import HAS_TASK_STATE_STORE
+from tests.harness import HAS_TASK_STATE_STORE, in_dag
 from tests.unit.operators.conftest import KEY, World
 
 RESULT_KEYS = [
@@ -182,6 +182,47 @@ class TestPaidOnce:
         assert world.retry(first).state == "success"
         assert world.posts == 1
 
+    def test_a_refusal_after_a_lost_reply_does_not_lead_to_a_second_bill(self, world: World) -> None:
+        world.emulator.add_fault(route="create", effect="drop_after", times=1)
+        world.emulator.add_fault(route="create", effect="status", status=429, times=5)
+        world.emulator.add_fault(route="list", effect="lag", seconds=30)
+        first = world.run(world.operator(retries=1))
+        assert first.state == "up_for_retry"
+        assert "so a run may exist and bill" in str(first.error)
+        assert world.retry(first).state == "success"
+        assert len(world.billed) == 1
+
+    @pytest.mark.skipif(not HAS_TASK_STATE_STORE, reason="only a journal knows under which key it was bought")
+    def test_an_item_key_that_renders_otherwise_on_a_retry_does_not_buy_again(self, world: World) -> None:
+        world.emulator.configure(queue_seconds=600)
+        first = world.run(world.operator(item_key="try-{{ ti.try_number }}", timeout=30, retries=1))
+        world.clock.advance(700)
+        assert world.retry(first).state == "success"
+        assert world.posts == 1
+
+    @pytest.mark.parametrize("none", [None, ""])
+    def test_no_variation_and_an_empty_one_are_the_same(self, world: World, none: str | None) -> None:
+        world.run(world.operator())
+        world.run(world.operator(variation=none), try_number=2, max_tries=1)
+        assert world.posts == 1
+
+    def test_a_number_is_an_item_key_too(self, world: World) -> None:
+        for sku in (0, 1001):
+            world.run(world.operator(item_key=sku, task_id=f"sku{sku}"))
+        assert {sidecar["request"]["item_key"] for sidecar in world.sidecars()} == {"0", "1001"}
+
+    def test_a_picture_whose_run_is_gone_too_says_where_it_had_landed(self, world: World) -> None:
+        outcome = world.run(world.operator())
+        (world.destination / world.files()[0]).unlink()
+        world.clock.advance(3600)
+        world.emulator.add_fault(route="get", effect="status", status=404)
+        again = world.clear(outcome)
+        if HAS_TASK_STATE_STORE:
+            assert again.state == "failed"
+            assert "was landed before (file://" in str(again.error)
+            assert "Restore the objects, or give another `variation`" in str(again.error)
+        assert world.posts == 1
+
     def test_another_variation_buys_another_take(self, world: World) -> None:
         world.run(world.operator())
         world.run(world.operator(variation=2), try_number=2, max_tries=1)
@@ -299,6 +340,19 @@ class TestRunsThatDoNotSucceed:
         assert "delivered 2 of 3 pictures" in str(outcome.error)
         assert world.posts == 1
 
+    @pytest.mark.parametrize("destination", [True, False])
+    def test_a_run_that_lists_no_pictures_says_so_and_can_be_read_again(self, world: World, destination: bool) -> None:
+        world.emulator.add_fault(route="create", outcome="partial", images=0)
+        more = {} if destination else {"destination": None}
+        outcome = world.run(world.operator(retries=1, **more))
+        assert outcome.state == "up_for_retry"
+        assert "lists no pictures" in str(outcome.error)
+
+    def test_pictures_that_stay_at_runflow_are_not_said_to_be_kept(self, world: World) -> None:
+        world.emulator.add_fault(route="create", outcome="partial", images=1)
+        outcome = world.run(world.operator(num_images=2, destination=None))
+        assert "still at Runflow, where they expire" in str(outcome.error)
+
     def test_a_stuck_run_ends_at_the_deadline_and_goes_on(self, world: World) -> None:
         world.emulator.add_fault(route="create", outcome="stuck")
         outcome = world.run(world.operator(timeout=120))
@@ -333,6 +387,40 @@ class TestTheApiSaysNo:
             assert "Nothing was submitted by this attempt, so it costs nothing" in text
             assert words in text
         assert world.billed == []
+
+    def test_a_presigned_url_in_the_servers_words_is_cut(self, world: World) -> None:
+        message = "cannot fetch https://bucket.example/in.png?X-Amz-Signature=abc123"
+        world.emulator.add_fault(route="create", effect="status", status=422, message=message)
+        outcome = world.run(world.operator())
+        assert "https://bucket.example/in.png" in str(outcome.error)
+        assert "abc123" not in _whole_text(outcome.error)
+
+    def test_a_key_that_is_revoked_while_it_waits_ends_alike_in_both_modes(self, world: World) -> None:
+        world.emulator.configure(queue_seconds=300)
+        world.emulator.add_fault(route="get", effect="status", status=401, code="UNAUTHORIZED", after=1)
+        outcome = world.run(world.operator(retries=3))
+        assert outcome.state == "failed"
+        assert "cannot be read any more: HTTP 401 UNAUTHORIZED" in str(outcome.error)
+        assert "attaches to this run for $0" in str(outcome.error)
+
+    def test_a_wrong_value_in_a_mapped_task_fails_at_once_and_costs_nothing(self, world: World) -> None:
+        with in_dag():
+            mapped = type(world.operator()).partial(task_id="many", quality="hihg", retries=3).expand(prompt=["a cat"])
+        outcome = world.run(mapped.unmap({"prompt": "a cat"}), map_index=0)
+        assert outcome.state == "failed"
+        assert "quality='hihg'" in str(outcome.error)
+        assert world.posts == 0
+
+    def test_a_size_that_a_template_renders_to_the_text_of_an_object_is_read(self, world: World) -> None:
+        operator = world.operator(image_size="{{ params.size }}", params={"size": {"width": 1088, "height": 1360}})
+        assert world.run(operator).state == "success"
+        assert world.emulator.runs[0].input["image_size"] == {"width": 1088, "height": 1360}
+
+    def test_a_callback_address_that_renders_wrong_is_refused_before_the_money(self, world: World) -> None:
+        outcome = world.run(world.operator(callback_url="{{ 'ftp:nothing' }}"))
+        assert outcome.state == "failed"
+        assert "callback_url='ftp:nothing'" in str(outcome.error)
+        assert world.posts == 0
 
     def test_field_errors_are_named(self, world: World) -> None:
         outcome = world.run(world.operator(num_images=7))
@@ -371,11 +459,11 @@ class TestTheApiSaysNo:
 
 class TestConnections:
     def test_a_missing_connection_is_named_with_the_variable_that_would_define_it(self, world: World) -> None:
-        outcome = world.run(world.operator(runflow_conn_id="brand"))
-        assert outcome.state == "failed"
+        outcome = world.run(world.operator(runflow_conn_id="brand", retries=1))
+        # Airflow does not tell a connection that is missing from a secrets backend that is down.
+        assert outcome.state == "up_for_retry"
         assert "Connection 'brand' cannot be read" in str(outcome.error)
         assert "AIRFLOW_CONN_BRAND" in str(outcome.error)
-        assert "Nothing was submitted" in str(outcome.error)
 
     def test_a_connection_of_another_type_is_refused(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_BRAND", '{"conn_type": "http", "password": "x"}')
@@ -475,6 +563,14 @@ class TestWhileItWaits:
         world.airflow.run(operator)
         link = world.airflow.xcom(operator, "_link_RunflowRunLink")
         assert link == "/dags/campaign/runs/manual__2026-03-02/tasks/hero/xcom"
+
+    def test_the_run_is_shown_after_a_clear_that_reuses_it(self, world: World) -> None:
+        operator = world.operator()
+        outcome = world.run(operator)
+        run_id = world.result(outcome)["run_id"]
+        world.clear(outcome)
+        assert world.airflow.xcom(operator, "runflow_run")["run_id"] == run_id
+        assert world.airflow.xcom(operator, "_link_RunflowRunLink")
 
     def test_the_link_follows_the_connections_template(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         connection = {

@@ -30,9 +30,16 @@ def build(**changes: Any) -> GptImage2Operator:
         ({"output_format": "gif"}, "output_format='gif': must be 'png', 'jpeg' or 'webp'"),
         ({"image_size": "1080x1350"}, r"nearest legal size is 1088x1360 \(the same aspect ratio\)"),
         ({"image_size": "huge"}, "must be a preset .* or WIDTHxHEIGHT"),
-        ({"poll_interval": 0}, "poll_interval=0: must be more than 0 seconds"),
-        ({"timeout": timedelta(0)}, "timeout=datetime.timedelta.0.: must be more than 0 seconds"),
-        ({"timeout": "soon"}, "timeout='soon': must be more than 0 seconds"),
+        ({"poll_interval": 0}, "poll_interval=0: must be a number of seconds or a timedelta"),
+        ({"timeout": timedelta(0)}, "timeout=datetime.timedelta.0.: must be a number of seconds"),
+        ({"timeout": "soon"}, "timeout='soon': must be a number of seconds"),
+        ({"timeout": float("inf")}, "timeout=inf: .* at most 30 days"),
+        ({"timeout": timedelta.max}, "at most 30 days"),
+        ({"poll_interval": "5"}, "poll_interval='5': must be a number of seconds"),
+        ({"callback_url": "ftp:nothing"}, r"callback_url='ftp:nothing': must be an http\(s\) address"),
+        ({"callback_url": "https://x.example/" + "a" * 3000}, "at most 2048 characters"),
+        ({"item_key": ""}, "item_key='': must be a name or a number"),
+        ({"item_key": ["a"]}, "must be a name or a number"),
         ({"reuse_within": "week"}, "reuse_within='week': must be 'retries', 'dag_run' or 'destination'"),
         ({"on_unknown": "pay"}, "on_unknown='pay': must be 'fail' or 'resubmit'"),
         ({"metadata": {"airflow": 1}}, "the key 'airflow' is taken"),
@@ -102,6 +109,12 @@ def test_default_args_and_partial_reach_every_parameter() -> None:
 def test_a_later_deferral_obeys_execution_timeout_which_airflow_itself_does_not_apply() -> None:
     assert build(deferrable=True, timeout=600, execution_timeout=timedelta(seconds=60)).wait_seconds == 60
     assert build(deferrable=False, timeout=600, execution_timeout=timedelta(seconds=60)).wait_seconds == 600
+
+
+def test_a_mapped_instance_is_checked_when_it_executes_so_that_no_retry_is_wasted() -> None:
+    with in_dag():
+        mapped = GptImage2Operator.partial(task_id="many", quality="hihg").expand(prompt=["a cat"])
+    assert mapped.unmap({"prompt": "a cat"}).quality == "hihg"
 
 
 def test_building_an_operator_needs_no_connection_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:

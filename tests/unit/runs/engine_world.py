@@ -60,7 +60,7 @@ class Lines:
 
 @dataclass
 class MemoryJournal:
-    """Keeps one record an item; can be told to refuse."""
+    """Keeps one record a slot; can be told to refuse."""
 
     records: dict[str, Record] = field(default_factory=dict)
     history: list[Record] = field(default_factory=list)
@@ -68,16 +68,16 @@ class MemoryJournal:
     refuse_write: Callable[[Record], bool] = lambda record: False
     refuse_read: bool = False
 
-    def read(self, item_key: str) -> Record | None:
+    def read(self, slot: str) -> Record | None:
         if self.refuse_read:
             raise JournalError("the store does not answer")
-        return self.records.get(item_key)
+        return self.records.get(slot)
 
-    def write(self, record: Record) -> None:
+    def write(self, slot: str, record: Record) -> None:
         if self.refuse_write(record):
             raise JournalError("the store refused")
         record.to_json()
-        self.records[record.item_key] = record
+        self.records[slot] = record
         self.history.append(record)
 
 

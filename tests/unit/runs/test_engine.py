@@ -9,10 +9,12 @@ import pytest
 
 from airflow_provider_runflow.exceptions import (
     AuthenticationError,
+    DestinationError,
     InsufficientCreditError,
     InvalidRequestError,
     JournalError,
     RateLimitedError,
+    RunBilledError,
     RunBlockedError,
     RunCancelledError,
     RunUnreachableError,
@@ -86,7 +88,7 @@ class TestSubmitting:
 
     def test_a_request_too_long_to_be_recorded_is_refused_before_it_is_sent(self, world: World) -> None:
         noise = "".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(40_000))
-        with pytest.raises(InvalidRequestError, match="at most 60,000 can be kept"):
+        with pytest.raises(InvalidRequestError, match="at most 40,000 can be kept"):
             world.attempt(type(REQUEST)(REQUEST.model, {"prompt": noise}))
         assert world.api.posts == []
 
@@ -137,9 +139,24 @@ class TestARecordedRun:
             world.attempt()
         assert len(world.api.posts) == 1
 
+    def test_one_that_failed_and_was_billed_all_the_same_is_not_bought_again_by_itself(self, world: World) -> None:
+        world.attempt()
+        world.api.set_status("failed", failure_code="PROVIDER_TIMEOUT", cost=CENTS)
+        with pytest.raises(RunBilledError, match=r"Yet Runflow says it billed \$0.009"):
+            world.attempt()
+        assert len(world.api.posts) == 1
+
+    def test_one_that_is_not_found_for_a_moment_may_just_be_new(self, world: World) -> None:
+        world.attempt()
+        made = world.api.runs.pop()
+        assert world.attempt(on_unknown="resubmit").record.run_id == "run-1"
+        world.api.runs.append(made)
+        assert len(world.api.posts) == 1
+
     def test_one_that_runflow_does_not_know_stops_as_unknown(self, world: World) -> None:
         world.attempt()
         world.api.runs.clear()
+        world.clock.sleep(120)
         with pytest.raises(SubmissionUnknownError) as error:
             world.attempt()
         assert "does not know the recorded run run-1" in str(error.value)
@@ -150,6 +167,7 @@ class TestARecordedRun:
     def test_one_that_runflow_does_not_know_is_paid_again_only_at_the_users_word(self, world: World) -> None:
         world.attempt()
         world.api.runs.clear()
+        world.clock.sleep(120)
         standing = world.attempt(on_unknown="resubmit")
         assert standing.record.ordinal == 1
         assert "Paying again, as on_unknown='resubmit' says" in str(world.log)
@@ -183,6 +201,57 @@ class TestARecordedRun:
             world.attempt()
 
 
+class TestTroubleAfterAnUncertainSubmission:
+    """From the first unanswered POST on, no error may say that nothing was submitted."""
+
+    def lost(self, world: World) -> None:
+        world.api.lag = 60
+        world.api.lose_reply()
+
+    def test_a_destination_that_is_down_before_the_second_submission(self, world: World) -> None:
+        self.lost(world)
+
+        def down(request: object) -> None:
+            if world.api.posts:
+                raise DestinationError("S3 is down. Nothing was submitted.")
+
+        with pytest.raises(
+            SubmissionUncertainError, match=r"S3 is down\. Before that, the request was submitted"
+        ) as error:
+            world.attempt(before_submit=down)
+        assert "Nothing was submitted" not in str(error.value)
+
+    def test_a_journal_that_is_down_before_the_second_submission(self, world: World) -> None:
+        self.lost(world)
+        world.journal.refuse_write = lambda r: bool(world.api.posts)
+        with pytest.raises(SubmissionUncertainError, match="so a run may exist and bill"):
+            world.attempt()
+
+    def test_a_key_that_is_refused_at_the_look_up(self, world: World) -> None:
+        self.lost(world)
+
+        def on_list() -> None:
+            if world.api.posts:
+                raise AuthenticationError("revoked", status=401)
+
+        world.api.on_list = on_list
+        with pytest.raises(SubmissionUnknownError, match="Mend that and clear the task: it looks for the run"):
+            world.attempt()
+
+    def test_an_intent_of_an_earlier_attempt_counts_as_one(self, world: World) -> None:
+        world.journal.records[""] = record("intent")
+        world.api.on_list = _raise(ServiceUnavailableError("upstream", status=503))
+        with pytest.raises(SubmissionUncertainError, match="so a run may exist and bill"):
+            world.attempt()
+
+
+def _raise(error: Exception):  # type: ignore[no-untyped-def]
+    def fault() -> None:
+        raise error
+
+    return fault
+
+
 class TestALostReply:
     """Rows 'intent, or nothing | look-up …'."""
 
@@ -190,7 +259,9 @@ class TestALostReply:
         world.api.lose_reply()
         standing = world.attempt()
         assert standing.record.run_id == "run-1"
-        assert standing.attached
+        assert not standing.attached
+        assert "the submission got through" in str(world.log)
+        assert "pays $0" not in str(world.log)
         assert len(world.api.posts) == 1
 
     def test_a_request_that_never_arrived_is_sent_again_under_the_same_key_after_the_list_has_settled(
@@ -274,8 +345,8 @@ class TestALostReply:
         assert world.api.reads == ["run-1"]
 
     def test_runs_of_other_items_and_other_requests_are_left_alone(self, world: World) -> None:
-        world.attempt(scope=scope(item_key="mug"))
-        world.attempt(OTHER, scope=scope(item_key="cup"))
+        world.attempt(scope=scope(item_key="mug"), slot="mug")
+        world.attempt(OTHER, scope=scope(item_key="cup"), slot="cup")
         standing = world.attempt()
         assert not standing.attached
         assert world.api.paid == 3
@@ -316,6 +387,26 @@ class TestARefusedLookUp:
         world.api.refuse_list()
         assert world.attempt(on_unknown="resubmit").record.ordinal == 1
 
+    def test_the_age_of_a_key_counts_from_its_first_use(self, world: World) -> None:
+        world.api.refuse_list()
+        world.api.lose_request(times=99)
+        with pytest.raises(SubmissionUncertainError):
+            world.attempt()
+        world.clock.sleep(KEY_TRUST.total_seconds() - 60)
+        with pytest.raises(SubmissionUncertainError):
+            world.attempt()
+        world.clock.sleep(120)
+        with pytest.raises(SubmissionUnknownError, match="cannot be known"):
+            world.attempt()
+
+    def test_of_a_destination_nothing_on_record_proves_nothing_since_other_dag_runs_may_have_bought_it(
+        self, world: World
+    ) -> None:
+        world.api.refuse_list()
+        with pytest.raises(SubmissionUnknownError, match="no journal covers all that may have bought it"):
+            world.attempt(scope=scope(reuse_within="destination", destination="s3://b/p"))
+        assert world.api.posts == []
+
     def test_without_a_journal_the_first_try_submits(self, world: World) -> None:
         world.journal.remembers = False
         world.api.refuse_list()
@@ -324,7 +415,7 @@ class TestARefusedLookUp:
     def test_without_a_journal_a_later_try_stops_as_unknown(self, world: World) -> None:
         world.journal.remembers = False
         world.api.refuse_list()
-        with pytest.raises(SubmissionUnknownError, match="keeps no journal"):
+        with pytest.raises(SubmissionUnknownError, match="no journal covers"):
             world.attempt(scope=scope(first_try=False))
         assert world.api.posts == []
 
@@ -361,9 +452,52 @@ class TestADefiniteNo:
 
         world.api.on_post = on_post  # type: ignore[assignment]
         world.api.refuse_list()
-        with pytest.raises(InsufficientCreditError):
+        with pytest.raises(
+            SubmissionUnknownError, match="without a usable answer, so a run may exist and bill"
+        ) as error:
             world.attempt()
+        assert "Nothing was submitted" not in str(error.value)
         assert world.journal.records[""].state == "intent"
+
+    @pytest.mark.parametrize(
+        "second",
+        [
+            RateLimitedError("slow down", status=429),
+            InsufficientCreditError("balance", status=402),
+            TransportError("never connected"),
+        ],
+    )
+    def test_after_a_lost_reply_and_a_lagging_list_it_does_not_lead_to_another_key(
+        self, world: World, second: Exception
+    ) -> None:
+        world.api.lag = 300
+        answers: list[Exception] = [SubmissionUncertainError("time-out"), second]
+
+        def on_post(body: object, accept: object) -> object:
+            if len(answers) == 2:
+                accept()  # type: ignore[operator]
+            raise answers.pop(0)
+
+        world.api.on_post = on_post  # type: ignore[assignment]
+        with pytest.raises((SubmissionUncertainError, SubmissionUnknownError)):
+            world.attempt()
+        world.api.heal()
+        assert world.attempt(scope=scope(first_try=False)).record.run_id == "run-1"
+        assert world.api.paid == 1
+
+    def test_a_retry_that_never_connects_does_not_burn_the_key_of_an_uncertain_submission(self, world: World) -> None:
+        world.api.lag = 300
+        world.api.lose_reply()
+        world.api.on_list = _broken_after_the_post(world)
+        with pytest.raises(SubmissionUncertainError):
+            world.attempt()
+        world.api.heal()
+        world.api.refuse_post(TransportError("never connected"))
+        with pytest.raises(SubmissionUncertainError):
+            world.attempt()
+        world.api.heal()
+        assert world.attempt().record.run_id == "run-1"
+        assert world.api.paid == 1
 
     def test_a_corrected_request_is_not_held_back_by_a_rejected_one(self, world: World) -> None:
         world.api.refuse_post(InsufficientCreditError("balance", status=402))
@@ -410,6 +544,24 @@ class TestRetriesAndClears:
     def test_after_a_clear_another_request_is_another_picture(self, world: World) -> None:
         world.attempt()
         assert world.attempt(OTHER, scope=scope(go=1)).record.run_id == "run-2"
+
+    def test_a_clear_with_another_request_names_the_run_that_it_leaves_behind(self, world: World) -> None:
+        world.attempt()
+        world.attempt(OTHER, scope=scope(go=1))
+        assert "bought another request: Runflow run run-1" in str(world.log)
+
+    def test_after_a_clear_the_first_request_of_the_new_go_wins(self, world: World) -> None:
+        world.attempt()
+        world.attempt(scope=scope(go=1))
+        assert world.attempt(OTHER, scope=scope(go=1)).record.run_id == "run-1"
+
+    def test_a_retry_that_renders_another_item_key_resumes_the_first_request(self, world: World) -> None:
+        world.attempt(scope=scope(item_key="a"))
+        standing = world.attempt(scope=scope(item_key="b"))
+        assert standing.record.run_id == "run-1"
+        assert standing.record.item_key == "a"
+        assert "(item_key)" in str(world.log)
+        assert world.api.paid == 1
 
     def test_within_retries_a_clear_buys_anew(self, world: World) -> None:
         world.attempt(scope=scope(reuse_within="retries"))
@@ -462,7 +614,7 @@ class TestRetriesAndClears:
 
     def test_a_landed_record_whose_objects_are_gone_leads_back_to_its_run(self, world: World) -> None:
         standing = world.attempt()
-        world.engine().record_landed(standing.record, {"images": []})
+        world.engine().remember(standing.record.moved("landed", NOON, result={"images": []}))
         world.api.set_status("succeeded")
         again = world.attempt()
         assert again.record.run_id == "run-1"

@@ -31,6 +31,8 @@ GOLDEN = {
     "run_id": "run-1",
     "submitted_at": "2026-03-02T12:00:01+00:00",
     "result": None,
+    "unsure": False,
+    "since": None,
     "fingerprint_version": 1,
 }
 
@@ -57,6 +59,8 @@ def test_the_record_of_an_older_version_is_read() -> None:
     kept = Record.from_json(GOLDEN)
     assert (kept.run_id, kept.ordinal, kept.submitted_at) == ("run-1", 1, NOON + timedelta(seconds=1))
     assert kept.to_json() == GOLDEN
+    older = {name: value for name, value in GOLDEN.items() if name not in ("unsure", "since")}
+    assert Record.from_json(older) == kept
 
 
 def test_a_long_prompt_is_compressed_and_comes_back_whole() -> None:
@@ -67,8 +71,22 @@ def test_a_long_prompt_is_compressed_and_comes_back_whole() -> None:
 
 def test_a_request_that_cannot_be_kept_is_an_error_that_names_both_sizes() -> None:
     noise = "".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(40_000))
-    with pytest.raises(InvalidRequestError, match=r"takes [\d,]+ bytes on record; at most 60,000"):
+    with pytest.raises(InvalidRequestError, match=r"takes [\d,]+ bytes on record; at most 40,000"):
         record("intent", Request("m/n", {"prompt": noise})).to_json()
+
+
+def test_what_fits_as_an_intent_still_fits_when_its_result_is_recorded() -> None:
+    kept = record(
+        "intent", Request("m/n", {"prompt": "".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(11_000))})
+    )
+    kept.to_json()
+    images = [{"uri": "s3://" + "k" * 1000, "sha256": "f" * 64, "index": i, "size_bytes": 1} for i in range(10)]
+    kept.moved("landed", NOON, run_id="run-1", result={"images": images}).to_json()
+
+
+def test_a_later_record_that_does_not_fit_is_trouble_of_the_journal_not_of_the_request() -> None:
+    with pytest.raises(JournalError, match="at most 60,000"):
+        record("landed", result={"images": ["x" * 70_000]}).to_json()
 
 
 def test_a_record_of_a_newer_version_stops_before_anything_is_sent() -> None:
@@ -92,9 +110,9 @@ def test_no_key_and_no_presigned_url_has_a_place_in_a_record() -> None:
 
 def test_without_a_store_nothing_is_remembered_but_the_size_rule_holds() -> None:
     journal = NoJournal()
-    journal.write(record("intent"))
+    journal.write("", record("intent"))
     assert journal.read("") is None
     assert not journal.remembers
     noise = "".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(40_000))
     with pytest.raises(InvalidRequestError):
-        journal.write(record("intent", Request(REQUEST.model, {"prompt": noise})))
+        journal.write("", record("intent", Request(REQUEST.model, {"prompt": noise})))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_runflow.exceptions import RunBlockedError, RunFailedError
+from airflow_provider_runflow.exceptions import RunBilledError, RunBlockedError, RunFailedError
 from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of
 from tests.unit.runs.engine_world import CENTS, run
 
@@ -38,8 +38,16 @@ def test_a_failure_says_what_happened_where_and_that_it_was_not_billed() -> None
     )
 
 
-def test_a_failure_that_was_billed_after_all_says_so() -> None:
-    assert "Runflow says it billed $0.009" in str(failure_of(run("failed", cost=CENTS)))
+def test_a_failure_that_was_billed_after_all_is_not_retried_by_itself() -> None:
+    failure = failure_of(run("failed", cost=CENTS))
+    assert isinstance(failure, RunBilledError)
+    assert "Yet Runflow says it billed $0.009" in str(failure)
+
+
+def test_a_presigned_url_in_runflows_own_words_is_shown_without_its_query() -> None:
+    failed = run("failed", failure_message="cannot fetch https://bucket.example/in.png?X-Amz-Signature=abc123 in time")
+    assert "https://bucket.example/in.png in time" in str(failure_of(failed))
+    assert "abc123" not in str(failure_of(failed))
 
 
 def test_a_cancellation_says_that_nothing_is_refunded_and_how_to_buy_anew() -> None:

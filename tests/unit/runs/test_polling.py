@@ -147,9 +147,13 @@ class TestTheSyncWait:
         assert ended.status_code == "succeeded"  # type: ignore[attr-defined]
 
     def test_at_the_deadline_it_says_that_the_run_goes_on_and_that_a_retry_is_free(self) -> None:
-        with pytest.raises(RunTimeoutError, match=r"was still running at the deadline \(2026-03-02T12:01:00") as error:
+        with pytest.raises(RunTimeoutError, match="was still running when the wait ended") as error:
             self.wait(run("running"))
         assert "billed if it succeeds. A retry of the task attaches to it for $0" in str(error.value)
+
+    def test_trouble_up_to_the_deadline_is_named(self) -> None:
+        with pytest.raises(RunTimeoutError, match="could not be read when the wait ended: HTTP 503"):
+            self.wait(run("running"), ServiceUnavailableError("upstream", status=503))
 
     def test_it_reads_the_connection_again_before_it_gives_up(self) -> None:
         with pytest.raises(RunUnreachableError, match=r"attaches to this run for \$0"):

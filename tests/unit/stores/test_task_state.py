@@ -76,28 +76,28 @@ def journal(store: Store) -> TaskStateJournal:
 @needs_the_store
 class TestRemembering:
     def test_what_was_written_is_read_back_whole(self, journal: TaskStateJournal) -> None:
-        journal.write(RECORD)
+        journal.write("summer", RECORD)
         assert journal.read("summer") == RECORD
 
     @pytest.mark.parametrize("state", ["intent", "submitted", "rejected", "landed"])
     def test_every_state_and_every_empty_field_survives(self, journal: TaskStateJournal, state: Any) -> None:
         bare = replace(RECORD, state=state, run_id=None, submitted_at=None, result=None, variation=None)
-        journal.write(bare)
+        journal.write("summer", bare)
         assert journal.read("summer") == bare
 
-    def test_of_an_item_that_was_never_recorded_there_is_nothing(self, journal: TaskStateJournal) -> None:
-        journal.write(RECORD)
+    def test_of_a_slot_that_was_never_recorded_there_is_nothing(self, journal: TaskStateJournal) -> None:
+        journal.write("summer", RECORD)
         assert journal.read("winter") is None
 
     def test_a_second_write_replaces_the_first(self, journal: TaskStateJournal, store: Store) -> None:
-        journal.write(replace(RECORD, state="intent", run_id=None))
-        journal.write(RECORD)
+        journal.write("summer", replace(RECORD, state="intent", run_id=None))
+        journal.write("summer", RECORD)
         assert journal.read("summer") == RECORD
         assert len(store.values) == 1
 
-    def test_items_do_not_disturb_each_other(self, journal: TaskStateJournal) -> None:
+    def test_slots_do_not_disturb_each_other(self, journal: TaskStateJournal) -> None:
         for key in ("", "0", "00", "summer", "Summer", "summer ", "größe", "a" * 5000):
-            journal.write(replace(RECORD, item_key=key, run_id=f"run of {key!r}"))
+            journal.write(key, replace(RECORD, item_key=key, run_id=f"run of {key!r}"))
         for key in ("", "0", "00", "summer", "Summer", "summer ", "größe", "a" * 5000):
             record = journal.read(key)
             assert record is not None
@@ -111,7 +111,7 @@ class TestRemembering:
     ) -> None:
         from airflow.sdk import NEVER_EXPIRE
 
-        journal.write(RECORD)
+        journal.write("summer", RECORD)
         assert store.retentions == [NEVER_EXPIRE]
 
 
@@ -119,20 +119,20 @@ class TestRemembering:
 class TestTheKeys:
     # An upgrade that changed these would forget every run in flight, and pay for each again.
     @pytest.mark.parametrize(
-        ("item_key", "key"),
+        ("slot", "key"),
         [
-            ("", "runflow.item.e3b0c44298fc1c14"),
-            ("0", "runflow.item.5feceb66ffc86f38"),
-            ("summer", "runflow.item.e83664255c6963e9"),
-            ("größe", "runflow.item.d353a2671b67afff"),
+            ("", "runflow.run"),
+            ("0", "runflow.run.5feceb66ffc86f38"),
+            ("summer", "runflow.run.e83664255c6963e9"),
+            ("größe", "runflow.run.d353a2671b67afff"),
         ],
     )
-    def test_they_never_change(self, journal: TaskStateJournal, store: Store, item_key: str, key: str) -> None:
-        journal.write(replace(RECORD, item_key=item_key))
+    def test_they_never_change(self, journal: TaskStateJournal, store: Store, slot: str, key: str) -> None:
+        journal.write(slot, RECORD)
         assert list(store.values) == [key]
 
     def test_a_value_of_the_first_version_can_be_read_for_ever(self, journal: TaskStateJournal, store: Store) -> None:
-        store.values["runflow.item.e83664255c6963e9"] = json.dumps(
+        store.values["runflow.run.e83664255c6963e9"] = json.dumps(
             {
                 "schema_version": 1,
                 "state": "submitted",
@@ -175,7 +175,7 @@ class TestTrouble:
     ) -> None:
         store.broken = broken
         with pytest.raises(JournalError) as caught:
-            journal.write(RECORD)
+            journal.write("summer", RECORD)
         assert str(caught.value) == (f"Airflow's task state store refused to write ({type(broken).__name__}: {broken})")
 
     def test_a_page_of_words_from_the_server_is_cut(self, journal: TaskStateJournal, store: Store) -> None:
@@ -192,7 +192,7 @@ class TestTrouble:
 
         store.broken = AirflowTaskTimeout()  # type: ignore[assignment]
         with pytest.raises(AirflowTaskTimeout):
-            journal.write(RECORD)
+            journal.write("summer", RECORD)
 
     @pytest.mark.parametrize(
         "damaged",
@@ -215,14 +215,14 @@ class TestTrouble:
     def test_a_damaged_record_stops_the_task_instead_of_buying_again(
         self, journal: TaskStateJournal, store: Store, damaged: Any
     ) -> None:
-        journal.write(RECORD)
+        journal.write("summer", RECORD)
         (key,) = store.values
         store.values[key] = json.dumps(damaged)
         with pytest.raises(JournalError, match="Nothing was submitted"):
             journal.read("summer")
 
     def test_a_record_of_a_newer_version_says_what_to_upgrade(self, journal: TaskStateJournal, store: Store) -> None:
-        journal.write(RECORD)
+        journal.write("summer", RECORD)
         (key,) = store.values
         store.values[key] = json.dumps({**RECORD.to_json(), "schema_version": 2})
         with pytest.raises(JournalError, match=r"written by a newer airflow-provider-runflow.*Upgrade the package"):
@@ -233,12 +233,12 @@ class TestTrouble:
     ) -> None:
         noise = "".join(chr(DICE.randrange(33, 1_000)) for _ in range(60_000))
         with pytest.raises(InvalidRequestError, match=r"Shorten the prompt\. Nothing was submitted"):
-            journal.write(replace(RECORD, input={"prompt": noise}))
+            journal.write("summer", replace(RECORD, state="intent", input={"prompt": noise}))
         assert store.values == {}
 
     def test_the_longest_ordinary_prompt_fits(self, journal: TaskStateJournal, store: Store) -> None:
         long = replace(RECORD, input={"prompt": "Ein großes Café ☕ am Hafen. " * 1150})
-        journal.write(long)
+        journal.write("summer", long)
         assert journal.read("summer") == long
         assert len(next(iter(store.values.values()))) < MAX_RECORD_BYTES
 
@@ -248,18 +248,18 @@ class TestOpening:
         journal = open_journal({"ti": None})
         assert isinstance(journal, NoJournal)
         assert not journal.remembers
-        journal.write(RECORD)
+        journal.write("summer", RECORD)
         assert journal.read("summer") is None
 
     def test_without_a_store_the_same_requests_are_too_long(self) -> None:
         noise = "".join(chr(DICE.randrange(33, 1_000)) for _ in range(60_000))
         with pytest.raises(InvalidRequestError):
-            NoJournal().write(replace(RECORD, input={"prompt": noise}))
+            NoJournal().write("summer", replace(RECORD, state="intent", input={"prompt": noise}))
 
     @needs_the_store
     def test_with_one_it_is_used(self, store: Store) -> None:
         journal = open_journal({"task_state_store": store})
-        journal.write(RECORD)
+        journal.write("summer", RECORD)
         assert list(store.values)
 
 
@@ -285,7 +285,7 @@ class TestWithAirflowsOwnAccessor:
 
         def act(journal: Any) -> None:
             seen.append(journal.read("summer"))
-            journal.write(RECORD)
+            journal.write("summer", RECORD)
             raise RuntimeError("the worker died")
 
         outcome = airflow.run(self.task(act))
@@ -300,6 +300,6 @@ class TestWithAirflowsOwnAccessor:
 
     def test_a_stale_worker_reads_nothing_but_may_not_write_either(self, airflow: Airflow) -> None:
         airflow.refuse("SetTaskStateStore")
-        outcome = airflow.run(self.task(lambda journal: journal.write(RECORD)))
+        outcome = airflow.run(self.task(lambda journal: journal.write("summer", RECORD)))
         assert isinstance(outcome.error, JournalError)
         assert "refused to write" in str(outcome.error)

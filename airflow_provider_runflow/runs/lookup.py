@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asking Runflow what it knows: of a request's runs, and of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.client.wire import Run
+from airflow_provider_runflow.exceptions import (
+    ApiError,
+    NotFoundError,
+    PermissionDeniedError,
+    RequestRejectedError,
+)
+from airflow_provider_runflow.runs import resolution
+from airflow_provider_runflow.runs.resolution import Candidate
+
+LIST_FIELDS = (
+    "id",
+    "status_code",
+    "client_ref",
+    "metadata",
+    "created_at",
+    "cost",
+    "failure_code",
+    "failure_message",
+)
+
+
+class RunsApi(Protocol):
+    """What the engine needs of the client."""
+
+    def create_run(
+        self,
+        model: str,
+        input: Mapping[str, Any],
+        *,
+        client_ref: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Run:
+        """Submit."""
+
+    def get_run(self, run_id: str) -> Run:
+        """Read one."""
+
+    def find_runs(self, client_ref: str, *, fields: Sequence[str] | None = None) -> Iterator[Run]:
+        """Find all of a scope."""
+
+
+class LookUpRefused(Exception):
+    """This key may not list runs, or the list does not know the filter."""
+
+
+def look_up(api: RunsApi, client_ref: str, *, item_key: str, fingerprint: str) -> list[Candidate]:
+    """
+    Find the runs of one request among all of its scope, oldest first.
+
+    :raises LookUpRefused: a definite no; asking again would not help.
+    :raises ApiError: no answer, or bad credentials.
+    """
+    try:
+        rows = list(api.find_runs(client_ref, fields=LIST_FIELDS))
+    except (PermissionDeniedError, NotFoundError, RequestRejectedError) as refused:
+        if refused.status is not None and refused.status < 400:
+            raise  # a redirect: the connection's host is wrong
+        raise LookUpRefused(str(refused)) from refused
+    return resolution.candidates(_with_metadata(api, rows), item_key=item_key, fingerprint=fingerprint)
+
+
+def _with_metadata(api: RunsApi, rows: Sequence[Run]) -> list[Run]:
+    """Read each run once, should list rows turn out to carry no metadata."""
+    whole = []
+    for row in rows:
+        try:
+            whole.append(row if row.metadata is not None else api.get_run(row.id))
+        except NotFoundError:
+            continue  # listed, but no longer kept: it cannot be attached to
+    return whole
+
+
+def read_or_wait(api: RunsApi, run_id: str, log: Log) -> Run:
+    """Read a run that exists; while the API is down it counts as one that goes on, since waiting copes with that."""
+    try:
+        return api.get_run(run_id)
+    except ApiError as error:
+        log.warning("Runflow run %s cannot be read now (%s); waiting for it.", run_id, error)
+        return unread(run_id)
+
+
+def unread(run_id: str) -> Run:
+    """Stand in for a run that exists but could not be read yet."""
+    return Run(id=run_id, status_code="queued")
