@@ -86,9 +86,7 @@ class TestTheDeadline:
 
     def test_a_run_that_was_never_seen_is_said_to_be_unreadable_and_why(self, world: World) -> None:
         world.answers(says(500))
-        with pytest.raises(
-            RunTimeoutError, match="could not be read when the wait ended: HTTP 500"
-        ):
+        with pytest.raises(RunTimeoutError, match="could not be read when the wait ended: HTTP 500"):
             wait(timeout=60)
 
     def test_a_time_out_of_nothing_looks_once(self, world: World) -> None:
