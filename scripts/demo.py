@@ -202,12 +202,12 @@ class Demo:
         self.clock.say(f"Airflow is up: {airflow.url}")
         return airflow
 
-    def _runflow(self) -> dict[str, str]:
+    def _runflow(self) -> dict[str, Any]:
         if self.emulator is None:
-            host, key = self.choices.base_url, str(self.choices.live_key)
-        else:
-            host, key = self.emulator.wait(), self.emulator.key
-        return {"conn_type": "runflow", "host": host, "password": key}
+            return {"conn_type": "runflow", "host": self.choices.base_url, "password": str(self.choices.live_key)}
+        host = self.emulator.wait()
+        pages = {"run_url_template": f"{host}/_emulator/runs/{{run_id}}"}
+        return {"conn_type": "runflow", "host": host, "password": self.emulator.key, "extra": pages}
 
     def _stop_services(self) -> None:
         with uninterrupted():
