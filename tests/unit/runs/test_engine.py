@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,9 @@ from airflow_provider_runflow.exceptions import (
     SubmissionUnknownError,
     TransportError,
 )
+from airflow_provider_runflow.runs.identity import Request
 from airflow_provider_runflow.runs.resolution import KEY_TRUST, SETTLE
-from tests.unit.runs.engine_world import CENTS, NOON, OTHER, REQUEST, World, record, run, scope
+from tests.unit.runs.engine_world import CENTS, NOON, OTHER, REQUEST, MemoryJournal, World, record, run, scope
 
 
 @pytest.fixture
@@ -565,10 +567,25 @@ class TestRetriesAndClears:
 
     def test_within_retries_a_clear_buys_anew(self, world: World) -> None:
         world.attempt(scope=scope(reuse_within="retries"))
-        world.attempt(scope=scope(reuse_within="retries"))
+        bought = world.attempt(scope=scope(reuse_within="retries"))
         assert world.api.paid == 1
+        world.engine().remember(bought.record.moved("landed", NOON, result={"images": []}))
         world.attempt(scope=scope(go=1, reuse_within="retries"))
         assert world.api.paid == 2
+
+    def test_within_retries_a_clear_first_brings_what_is_paid_and_has_not_landed(self, world: World) -> None:
+        world.attempt(scope=scope(reuse_within="retries"))
+        again = world.attempt(scope=scope(go=1, reuse_within="retries"))
+        assert again.attached
+        assert world.api.paid == 1
+
+    @pytest.mark.parametrize("ended", ["failed", "cancelled"])
+    def test_within_retries_a_clear_buys_anew_when_the_run_brought_nothing(self, world: World, ended: str) -> None:
+        world.attempt(scope=scope(reuse_within="retries"))
+        world.api.set_status(ended)
+        again = world.attempt(scope=scope(go=1, reuse_within="retries"))
+        assert not again.attached
+        assert len(world.api.runs) == 2
 
     def test_a_retry_keeps_the_scope_that_was_recorded_even_if_the_destination_renders_otherwise(
         self, world: World
@@ -631,3 +648,100 @@ class TestRetriesAndClears:
         )
         world.api.created["run-1"] = NOON - timedelta(minutes=5)
         assert world.attempt().record.submitted_at == NOON - timedelta(minutes=5)
+
+
+class TestMetadataThatChanges:
+    def test_a_retry_sends_the_metadata_that_went_with_the_key_first(self, world: World) -> None:
+        world.api.refuse_list()
+        world.api.lose_reply(times=3)
+        with pytest.raises(SubmissionUncertainError):
+            world.attempt(metadata={"build": "1"})
+        world.api.heal()
+        world.api.refuse_list()
+        assert world.attempt(metadata={"build": "2"}).record.run_id == "run-1"
+        assert world.api.paid == 1
+
+    def test_a_next_submission_keeps_it_too(self, world: World) -> None:
+        world.attempt(metadata={"build": "1"})
+        world.api.set_status("failed")
+        world.attempt(metadata={"build": "2"})
+        assert [post["metadata"]["build"] for post in world.api.posts] == ["1", "1"]
+
+
+class TestWithoutAJournal:
+    """Airflow 3.1 and 3.2: what Runflow lists is the only memory."""
+
+    @pytest.fixture
+    def world(self) -> World:
+        return World(journal=MemoryJournal(remembers=False))
+
+    @staticmethod
+    def try_(world: World, request: Request = REQUEST, **where: Any) -> Any:
+        world.journal.records.clear()
+        return world.attempt(request, scope=scope(**where))
+
+    def test_a_retry_that_renders_another_prompt_resumes_the_first_request(self, world: World) -> None:
+        self.try_(world)
+        again = self.try_(world, OTHER, first_try=False)
+        assert (again.record.run_id, again.attached) == ("run-1", True)
+        assert again.record.fingerprint == REQUEST.fingerprint
+        assert "rendered another request" in str(world.log)
+
+    def test_after_a_clear_another_prompt_is_another_picture(self, world: World) -> None:
+        self.try_(world)
+        assert self.try_(world, OTHER, go=3, first_try=False).record.run_id == "run-2"
+
+    def test_in_a_destination_scope_another_prompt_is_another_picture(self, world: World) -> None:
+        where = {"reuse_within": "destination", "destination": "s3://b/p"}
+        self.try_(world, **where)
+        assert self.try_(world, OTHER, first_try=False, **where).record.run_id == "run-2"
+
+    def test_a_retry_within_the_hour_trusts_the_key_when_the_list_is_refused(self, world: World) -> None:
+        world.api.refuse_list()
+        self.try_(world, since=NOON)
+        world.clock.sleep(600)
+        assert self.try_(world, first_try=False, since=NOON).record.run_id == "run-1"
+
+    @pytest.mark.parametrize("since", [None, NOON - timedelta(hours=2)], ids=["unknown", "old"])
+    def test_it_stops_when_the_key_may_be_too_old(self, world: World, since: datetime | None) -> None:
+        world.api.refuse_list()
+        with pytest.raises(SubmissionUnknownError, match="no journal covers"):
+            self.try_(world, first_try=False, since=since)
+
+
+class TestMappedListsThatShift:
+    def test_the_same_request_under_another_index_is_found_after_a_clear(self, world: World) -> None:
+        world.attempt(scope=scope(map_index=0))
+        standing = World(clock=world.clock, api=world.api).attempt(scope=scope(map_index=1, clears=1))
+        assert (standing.record.run_id, standing.record.item_key) == ("run-1", "0")
+        assert world.api.paid == 1
+
+    def test_equal_items_of_one_list_are_bought_apart(self, world: World) -> None:
+        for index in (0, 1):
+            World(clock=world.clock, api=world.api).attempt(scope=scope(map_index=index))
+        assert world.api.paid == 2
+
+    def test_after_a_clear_each_of_the_equal_items_finds_its_own(self, world: World) -> None:
+        for clears in (0, 1):
+            found = [
+                World(clock=world.clock, api=world.api).attempt(scope=scope(map_index=index, clears=clears))
+                for index in (0, 1)
+            ]
+        assert [standing.record.run_id for standing in found] == ["run-1", "run-2"]
+
+    def test_an_item_key_needs_no_such_guess(self, world: World) -> None:
+        world.attempt(scope=scope(map_index=0, item_key="a"))
+        World(clock=world.clock, api=world.api).attempt(scope=scope(map_index=1, item_key="b", clears=1))
+        assert world.api.paid == 2
+
+    def test_a_destination_scope_finds_it_in_an_earlier_dag_run(self, world: World) -> None:
+        where = {"reuse_within": "destination", "destination": "s3://b/p"}
+        world.attempt(scope=scope(map_index=0, since=NOON, **where))
+        world.clock.sleep(60)
+        World(clock=world.clock, api=world.api).attempt(scope=scope(map_index=1, since=world.clock.now(), **where))
+        assert world.api.paid == 1
+
+    def test_it_stops_when_the_list_is_refused_since_no_journal_knows_other_indexes(self, world: World) -> None:
+        world.api.refuse_list()
+        with pytest.raises(SubmissionUnknownError, match="no journal covers"):
+            world.attempt(scope=scope(map_index=1, clears=1))
