@@ -400,6 +400,7 @@ def _task_identity(context: Any, operator: RunflowRunOperator) -> TaskIdentity:
         map_index=-1 if map_index is None else map_index,
         go=max_tries,
         first_try=ti.try_number <= 1 and max_tries <= (operator.retries or 0),
+        literal=operator.request_is_literal,
         clears=int(getattr(dag_run, "clear_number", 0) or 0),
         since=getattr(dag_run, "run_after", None),
     )

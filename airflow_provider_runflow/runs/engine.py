@@ -94,6 +94,7 @@ class RunEngine:
     before_submit: Callable[[Request], None] = lambda request: None
     slot: str = ""
     _sent: bool = field(default=False, init=False)
+    _refused: bool = field(default=False, init=False)
     _found: dict[str, Candidate] = field(default_factory=dict, init=False)
 
     @property
@@ -224,10 +225,11 @@ class RunEngine:
             return Wait(unread(run_id), record.ordinal)
 
     def _look(self, request: Request, record: Record | None) -> Move:
-        now = self.clock.now()
+        now, self._refused = self.clock.now(), False
         try:
             found = look_up(self.api, self.scope, request.fingerprint, journal=self.journal.remembers)
         except LookUpRefused as refused:
+            self._refused = True
             self.log.warning(
                 "Runflow does not let this key list runs (%s). The journal and the idempotency key are what is left "
                 "against paying twice.",
@@ -333,6 +335,12 @@ class RunEngine:
                 continue
             if isinstance(move, (Wait, Land, Stop)):
                 return move
+            young = self.clock.now() - (intent.since or intent.at) < resolution.KEY_TRUST
+            if young and not self._refused:
+                raise SubmissionUncertainError(
+                    f"The idempotency key is taken ({conflict}), so a run exists, but Runflow does not list it yet "
+                    f"(client_ref {self.scope.client_ref}). {SAFE_RETRY}"
+                )
             why = f"the idempotency key is taken ({conflict}), but no run of this request is to be found"
             return Unknown(why, intent.ordinal + 1)
 

@@ -36,6 +36,7 @@ class TaskIdentity:
     :param go: tells attempts after a clear from plain retries: ``ti.max_tries``, which Airflow raises on a clear only.
     :param first_try: no earlier attempt of this task instance can have sent anything.
     :param clears: how often tasks of the DAG run were cleared; a mapped list may have shifted since.
+    :param literal: no template makes the request, so every attempt renders the same one.
     :param since: no attempt in this DAG run can have sent anything before; ``None`` if that is not known.
     """
 
@@ -46,6 +47,7 @@ class TaskIdentity:
     go: int = 0
     first_try: bool = True
     clears: int = 0
+    literal: bool = False
     since: datetime | None = None
 
     def facts(self) -> dict[str, Any]:

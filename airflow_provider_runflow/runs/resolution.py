@@ -16,8 +16,9 @@ nothing, or rejected         look-up empty                 submit
 intent, young                look-up refused               submit under the same key
 intent, old                  look-up refused               unknown
 nothing, or rejected         look-up refused               submit, if the journal would know
-nothing, without a journal   look-up refused               submit on the first try, or under the same key while
-                                                           the DAG run is young; else unknown
+nothing, without a journal   look-up refused               submit on the first try; later under the same key, if
+                                                           the DAG run is young and no template makes the
+                                                           request; else unknown
 ===========================  ============================  =============================================
 """
 
@@ -151,9 +152,9 @@ def on_refused(record: Record | None, now: datetime, scope: Scope, *, remembers:
     # Another DAG run, or another index of a list that has shifted, may have bought it: no journal of ours covers those.
     if not scope.spans_dag_runs and not scope.may_have_shifted:
         task = scope.task
-        # Whatever an earlier try sent is younger than the DAG run, and so is its key.
-        young = task.since is not None and now - task.since < KEY_TRUST
-        if record or remembers or task.first_try or young:
+        # Whatever an earlier try sent is younger than the DAG run, and so is its key, which is that of today's request.
+        same_key = task.literal and task.since is not None and now - task.since < KEY_TRUST
+        if record or remembers or task.first_try or same_key:
             return Submit(ordinal)
     return Unknown("no journal covers all that may have bought it, and this key may not list runs", ordinal)
 

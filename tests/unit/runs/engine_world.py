@@ -232,7 +232,7 @@ class World:
 
 
 def scope(go: int = 0, first_try: bool = True, **changes: Any) -> Scope:
-    facts = {name: changes.pop(name) for name in ("map_index", "clears", "since") if name in changes}
+    facts = {name: changes.pop(name) for name in ("map_index", "clears", "literal", "since") if name in changes}
     task = TaskIdentity("campaign", "hero", "manual__1", go=go, first_try=first_try, **facts)
     return make_scope(changes.pop("reuse_within", "dag_run"), namespace="test", task=task, **changes)
 

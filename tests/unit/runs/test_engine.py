@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -520,10 +521,26 @@ class TestAKeyThatIsTaken:
         assert standing.record.run_id == "run-1"
         assert world.api.paid == 1
 
-    def test_when_no_such_run_is_to_be_found_it_stops(self, world: World) -> None:
+    def test_when_it_is_not_listed_yet_a_retry_looks_again(self, world: World) -> None:
         world.attempt(metadata={"try": 1})
         world.journal.records.clear()
-        world.api.lag = 3600
+        world.api.lag = 60
+        with pytest.raises(SubmissionUncertainError, match=r"a run exists, but Runflow does not list it yet.*looks"):
+            world.attempt(metadata={"try": 2})
+        world.clock.sleep(60)
+        assert world.attempt(metadata={"try": 2}).record.run_id == "run-1"
+        assert world.api.paid == 1
+
+    @pytest.mark.parametrize("trouble", ["it is never listed", "the list is refused"])
+    def test_when_no_such_run_is_to_be_found_it_stops(self, world: World, trouble: str) -> None:
+        world.attempt(metadata={"try": 1})
+        intent = world.journal.history[0]
+        world.journal.records[""] = replace(intent, metadata={"try": 2})
+        if trouble == "it is never listed":
+            world.api.lag = 7 * 24 * 3600
+            world.clock.sleep(KEY_TRUST.total_seconds())
+        else:
+            world.api.refuse_list()
         with pytest.raises(SubmissionUnknownError, match="idempotency key is taken"):
             world.attempt(metadata={"try": 2})
         assert world.api.paid == 1
@@ -700,13 +717,19 @@ class TestWithoutAJournal:
         world.api.refuse_list()
         self.try_(world, since=NOON)
         world.clock.sleep(600)
-        assert self.try_(world, first_try=False, since=NOON).record.run_id == "run-1"
+        assert self.try_(world, first_try=False, literal=True, since=NOON).record.run_id == "run-1"
+
+    def test_but_not_when_a_template_may_have_made_another_request(self, world: World) -> None:
+        world.api.refuse_list()
+        self.try_(world, since=NOON)
+        with pytest.raises(SubmissionUnknownError, match="no journal covers"):
+            self.try_(world, first_try=False, since=NOON)
 
     @pytest.mark.parametrize("since", [None, NOON - timedelta(hours=2)], ids=["unknown", "old"])
     def test_it_stops_when_the_key_may_be_too_old(self, world: World, since: datetime | None) -> None:
         world.api.refuse_list()
         with pytest.raises(SubmissionUnknownError, match="no journal covers"):
-            self.try_(world, first_try=False, since=since)
+            self.try_(world, first_try=False, literal=True, since=since)
 
 
 class TestMappedListsThatShift:
