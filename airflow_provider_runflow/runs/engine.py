@@ -95,6 +95,7 @@ class RunEngine:
     slot: str = ""
     _sent: bool = field(default=False, init=False)
     _refused: bool = field(default=False, init=False)
+    _recorded: bool = field(default=False, init=False)
     _found: dict[str, Candidate] = field(default_factory=dict, init=False)
 
     @property
@@ -109,6 +110,7 @@ class RunEngine:
         :raises JournalError: when the journal cannot be read; nothing was sent.
         """
         known = self.journal.read(self.slot)
+        self._recorded = known is not None
         record = continued(known, request, self.scope, self.log)
         if record is None or known is None:
             return None
@@ -235,7 +237,9 @@ class RunEngine:
                 "against paying twice.",
                 refused,
             )
-            return resolution.on_refused(record, now, self.scope, remembers=self.journal.remembers)
+            # After a clear an empty journal tells nothing: Airflow may drop what a successful task has on record.
+            remembers = self.journal.remembers and (self._recorded or self.scope.task.clears == 0)
+            return resolution.on_refused(record, now, self.scope, remembers=remembers)
         self._found = {each.run.id: each for each in found}
         move = resolution.on_found(found, record, now)
         if not isinstance(move, Land):

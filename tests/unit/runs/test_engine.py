@@ -667,6 +667,22 @@ class TestRetriesAndClears:
         assert world.attempt().record.submitted_at == NOON - timedelta(minutes=5)
 
 
+class TestAJournalThatForgets:
+    """``[state_store] clear_on_success``, or a person who deleted the task's state."""
+
+    def test_after_a_clear_it_is_no_proof_that_nothing_was_sent(self, world: World) -> None:
+        world.attempt()
+        world.journal.records.clear()
+        world.api.refuse_list()
+        with pytest.raises(SubmissionUnknownError, match="no journal covers"):
+            world.attempt(scope=scope(go=3, clears=1, first_try=False))
+
+    def test_but_what_it_holds_of_another_request_shows_that_it_did_not_forget(self, world: World) -> None:
+        world.attempt()
+        world.api.refuse_list()
+        assert world.attempt(OTHER, scope=scope(go=3, clears=1, first_try=False)).record.run_id == "run-2"
+
+
 class TestMetadataThatChanges:
     def test_a_retry_sends_the_metadata_that_went_with_the_key_first(self, world: World) -> None:
         world.api.refuse_list()
