@@ -12,7 +12,7 @@ from airflow_provider_runflow.boundary import airflow_errors
 from airflow_provider_runflow.compat import DEFERRAL_FAILURES, BaseOperator, conf
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.links import RUN_XCOM_KEY, RunflowRunLink, run_url
-from airflow_provider_runflow.operators.checks import check_operator, seconds
+from airflow_provider_runflow.operators.checks import check_operator, is_literal, seconds
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.paid_run import PaidRun
@@ -136,6 +136,8 @@ class RunflowRunOperator(BaseOperator):
 
         :raises InvalidRequestError: naming parameter, value and rule.
         """
+        names = (*self.input_fields, "variation", "item_key")
+        self.request_is_literal = all(is_literal(getattr(self, name), self.template_ext) for name in names)
         if not getattr(self, "_BaseOperator__from_mapped", False):
             check_operator(self)
 
