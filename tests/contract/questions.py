@@ -35,6 +35,7 @@ from tests.contract.world import EDIT, MODEL, World
 Seen = dict[str, Any]
 Ask = Callable[[World], tuple[Any, Seen]]
 
+NOT_ASKED = "not asked"
 NO_RUN = "019e0000-0000-7000-8000-000000000000"
 #: The fields of the run object in the API reference, section 4.
 RUN_FIELDS = frozenset({
@@ -87,7 +88,7 @@ def idempotency_replay_marker(world: World) -> tuple[Any, Seen]:
 @question("What happens when the key is used again with another body?")
 def idempotency_other_body(world: World) -> tuple[Any, Seen]:
     if not world.replay.is_success or world.replay.json()["id"] != world.bought.run_id:
-        return "not asked: the key is not honoured", {}
+        return f"{NOT_ASKED}: the key is not honoured", {}
     changed = {**world.bought.body, "metadata": {"another": "body"}}
     response = world.pay(MODEL, changed, world.bought.key)
     if not response.is_success:
@@ -353,12 +354,12 @@ def confirmations(world: World) -> tuple[Any, Seen]:
 @question("Does an Edit run take a runflow://assets reference, and how does it read back?")
 def asset_reference(world: World) -> tuple[Any, Seen]:
     if world.get(f"/v1/models/{EDIT}").status_code == 404:
-        return f"not asked: there is no {EDIT}", {}
+        return f"{NOT_ASKED}: there is no {EDIT}", {}
     given = {"prompt": "make it blue", "image_urls": [world.asset.ref], "quality": "low"}
     response = world.pay(EDIT, {"input": given, "client_ref": f"{world.ref}.edit"})
     if not response.is_success:
         return f"refused with {said(response)}", {"errors": [str(error.get("msg")) for error in errors_of(response)]}
     run = world.ended(response.json()["id"])
     back = (world.get(f"/v1/runs/{run.id}").json().get("input") or {}).get("image_urls") or [""]
-    kind = "a reference" if str(back[0]).startswith(REF_PREFIX) else urlsplit(str(back[0])).scheme
+    kind = "the reference" if str(back[0]).startswith(REF_PREFIX) else "a URL"
     return {"ends": run.status_code, "reads back as": kind}, {"failure_code": run.failure_code, "cost": str(run.cost)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.answers import Answers
-from tests.contract.questions import QUESTIONS, Question
+from tests.contract.questions import NOT_ASKED, QUESTIONS, Question
 from tests.contract.world import MOST_PICTURES, World
 
 pytestmark = pytest.mark.integration
@@ -19,6 +19,8 @@ pytestmark = pytest.mark.integration
 def test_a_question_has_an_answer(question: Question, world: World, answers: Answers) -> None:
     answer, seen = question.ask(world)
     answers.add(question.name, question.text, answer, seen)
+    if str(answer).startswith(NOT_ASKED):
+        pytest.skip(str(answer))
     if answers.expected is not None:
         assert answers.answer(question.name) == answers.expected[question.name], (
             "the emulator answers otherwise than before: if that is right, delete tests/contract/answers-emulator.json "
