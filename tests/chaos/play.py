@@ -241,7 +241,7 @@ class Play:
     def _has_landed(self, seat: Seat) -> bool:
         assert seat.attempt is not None
         kept = self.world.airflow.states.get(seat.attempt.scope, {})
-        return any(record.get("state") == "landed" for record in kept.values())
+        return "landed" in [record.get("state") for record in kept.values() if isinstance(record, dict)]
 
     # ------------------------------------------------------------------ one attempt
 
