@@ -18,7 +18,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo test test-unit test-integration test-e2e test-corner lint format bench-import build lock clean
+.PHONY: help setup demo test test-unit test-integration test-e2e e2e-kill test-corner lint format bench-import build lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ test-integration: setup  ## real HTTP to the emulator, a real S3 API (tests/inte
 test-e2e: setup  ## real Airflow processes (tests/e2e); on failure their logs are named
 	@echo '== end-to-end tests: tests/e2e'
 	$(PYTEST) tests/e2e
+
+e2e-kill: setup  ## thirty pictures while busy processes of a real Airflow are killed -9 (SEED=1; about 4 minutes)
+	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts tests
+	@SEED='$(SEED)' $(BIN)/python -m scripts.e2e_kill
 
 test-corner:  ## the unit tests on the oldest corner: Python 3.10 + Airflow 3.1.0 (.venv-corner)
 	@python310=$$(scripts/find_python.sh 3.10) || { \
