@@ -147,16 +147,17 @@ def judge(world: World, run_id: str, problems: list[str]) -> Outcome:
     ledger = world.emulator.ledger(world.server.clock.now())
     runs = {run.id: run for run in world.emulator.runs}
     bills = bills_by_item(keys.values(), (bill["run_id"] for bill in ledger["billed"]), runs)
-    landed, unfinished = [], []
+    landed: dict[str, str] = {}
+    unfinished = []
     wait_for(world.stack.api.healthy, seconds=60, what="Airflow healthy after the last kill")
     for instance in world.stack.api.task_instances(DAG_ID, run_id):
         key = keys[instance["task_id"], instance["map_index"]]
         if instance["state"] != "success":
             unfinished.append(f"{key} {instance['state']}: {world.stack.api.error_of(instance)}")
         images = (world.stack.api.xcom(instance) or {}).get("images", [])
-        drawn = [world.emulator.picture(run_id) for run_id in bills[key]]
-        if images and landed_as_drawn(images, drawn, world.read):
-            landed.append(key)
+        for bought in bills[key]:
+            if images and landed_as_drawn(images, [world.emulator.picture(bought)], world.read):
+                landed[key] = bought
     leaks = find_leaks([world.stack.home], {"the key": KEY, "a presigned URL": PRESIGNED})
     return Outcome(list(keys.values()), bills, landed, unfinished, problems + leaks)
 

@@ -24,14 +24,14 @@ class Outcome:
     What became of each picture.
 
     :param bills: of each picture, the billed runs.
-    :param landed: the pictures whose object has the sha256 that the emulator drew.
+    :param landed: the run of each picture whose object has the sha256 that the emulator drew for this run.
     :param unfinished: tasks that did not end well, with their state.
     :param problems: anything else that is wrong.
     """
 
     items: Sequence[str]
     bills: Mapping[str, Sequence[str]]
-    landed: Sequence[str]
+    landed: Mapping[str, str]
     unfinished: Sequence[str] = ()
     problems: list[str] = field(default_factory=list)
 
@@ -45,15 +45,15 @@ class Outcome:
 
     @property
     def lost(self) -> list[str]:
-        """Paid for, and not there."""
-        return [item for item, runs in self.bills.items() if runs and item not in self.landed]
+        """The runs that are paid and whose picture is not there."""
+        return [run_id for item, runs in self.bills.items() for run_id in runs if self.landed.get(item) != run_id]
 
     def verdict(self, kills: Sequence[Kill]) -> list[str]:
         """All that is not as it should be; empty when all is well."""
         wrong = [f"{item}: paid {len(runs)} times ({', '.join(runs)})" for item, runs in self.bills.items() if runs[1:]]
         wrong += [f"{item}: never paid" for item in self.items if not self.bills.get(item)]
         wrong += [f"{item}: a bill for none of the pictures" for item in self.bills if item not in self.items]
-        wrong += [f"{item}: paid, and its object is not what was drawn" for item in self.lost]
+        wrong += [f"run {run_id}: paid, and its picture is not in the bucket as it was drawn" for run_id in self.lost]
         wrong += [f"unfinished: {what}" for what in self.unfinished]
         between = sum(kill.between for kill in kills)
         if len(kills) < WANTED_KILLS:

@@ -93,7 +93,7 @@ KILLS = [kill() for _ in range(20)]
 
 
 def outcome(**changes: Any) -> Outcome:
-    usual = Outcome(["p00", "p01"], {"p00": ["run-1"], "p01": ["run-2"]}, ["p00", "p01"])
+    usual = Outcome(["p00", "p01"], {"p00": ["run-1"], "p01": ["run-2"]}, {"p00": "run-1", "p01": "run-2"})
     return replace(usual, **changes)
 
 
@@ -107,7 +107,7 @@ def test_one_bill_each_and_all_landed_is_well() -> None:
         ({"bills": {"p00": ["run-1", "run-3"], "p01": ["run-2"]}}, "p00: paid 2 times"),
         ({"bills": {"p00": ["run-1"], "p01": []}}, "p01: never paid"),
         ({"bills": {"p00": ["run-1"], "p01": ["run-2"], "?": ["run-9"]}}, "a bill for none of the pictures"),
-        ({"landed": ["p00"]}, "p01: paid, and its object is not what was drawn"),
+        ({"landed": {"p00": "run-1"}}, "run run-2: paid, and its picture is not in the bucket"),
         ({"unfinished": ["p01 deferred"]}, "unfinished: p01 deferred"),
         ({"problems": ["the key stands in a log"]}, "the key stands in a log"),
     ],
@@ -122,9 +122,9 @@ def test_a_run_that_killed_too_little_proves_nothing() -> None:
 
 
 def test_the_facts_count_money_pictures_and_kills() -> None:
-    paid_twice = outcome(bills={"p00": ["run-1", "run-3"], "p01": ["run-2"]}, landed=["p00"])
+    paid_twice = outcome(bills={"p00": ["run-1", "run-3"], "p01": ["run-2"]})
     found = facts(paid_twice, [kill(), kill(victim="triggerer, its first process", item="", phase=None)], seed=7)
-    assert (found["billed"], found["double_paid"], found["landed"], found["lost"]) == (3, 1, 1, 1)
+    assert (found["billed"], found["double_paid"], found["landed"], found["lost"]) == (3, 1, 2, 1)
     assert found["kills"] == {"total": 2, "task": 1, "triggerer": 1}
     assert (found["kills_between_intent_and_run_id"], found["seed"]) == (1, 7)
 
