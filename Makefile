@@ -54,7 +54,7 @@ test-e2e: setup  ## real Airflow processes (tests/e2e); on failure their logs ar
 	@echo '== end-to-end tests: tests/e2e'
 	$(PYTEST) tests/e2e
 
-e2e-kill: setup  ## thirty pictures while busy processes of a real Airflow are killed -9 (SEED=1; about 4 minutes)
+e2e-kill: setup  ## thirty pictures while busy processes of a real Airflow are killed -9 (SEED=1; 2-3 minutes)
 	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts tests
 	@SEED='$(SEED)' $(BIN)/python -m scripts.e2e_kill
 
