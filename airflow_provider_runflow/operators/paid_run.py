@@ -29,15 +29,13 @@ from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, Ta
 from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, money
 from airflow_provider_runflow.runs.result import make_result, not_landed
-from airflow_provider_runflow.runs.waiting import timeout_of
+from airflow_provider_runflow.runs.waiting import READ_GRACE, timeout_of
 from airflow_provider_runflow.stores.task_state import open_journal
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.hooks.runflow import RunflowHook
     from airflow_provider_runflow.operators.base import RunflowRunOperator
 
-# How long the worker bears with an API that is down, once the trigger has said that the run has ended.
-READ_GRACE = timedelta(seconds=60)
 QUALITIES = ("low", "medium", "high")
 
 

@@ -92,6 +92,7 @@ EXCEPTIONS = {
     "RunBlockedError": "never",
     "RunCancelledError": "never",
     "RunFailedError": "default",
+    "RunNotDeliveredError": "never",
     "RunPartialError": "never",
     "RunTimeoutError": "default",
     "RunUnreachableError": "never",
