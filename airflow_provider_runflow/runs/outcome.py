@@ -91,7 +91,7 @@ def not_delivered(runs: Sequence[Run]) -> RunNotDeliveredError:
     lost = [run for run in runs if not run.is_delivered]
     told = ". ".join(fate(run) for run in lost[:MAX_TOLD])
     rest = f". And {len(lost) - MAX_TOLD} more" if len(lost) > MAX_TOLD else ""
-    others = f" The other {len(runs) - len(lost)} delivered." if len(runs) > len(lost) else ""
+    others = f" {len(runs) - len(lost)} of {len(runs)} delivered." if len(runs) > len(lost) else ""
     return RunNotDeliveredError(
         f"{told}{rest}.{others} This task buys nothing, and a retry would find the same, so it is not tried. Let the "
         "task that submitted it buy anew, then clear this one."

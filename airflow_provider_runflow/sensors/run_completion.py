@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +44,8 @@ class RunCompletionSensor(BaseSensorOperator):
 
     ``deferrable=True`` waits in the triggerer and takes no worker slot. ``mode="reschedule"`` frees the slot between
     pokes; each poke reads anew from the first run on, so give it a ``poke_interval`` of 60 or more. The other
-    parameters of ``BaseSensorOperator`` apply; ``exponential_backoff`` and ``silent_fail`` do in that mode only, since
-    otherwise the wait has its own back-off.
+    parameters of ``BaseSensorOperator`` apply; ``exponential_backoff`` does in that mode only, since otherwise the wait
+    has its own back-off.
 
     :param run_id: Runflow's id of the run. (templated)
     :param run_ids: instead of it, 1-500 ids: a list, or the output of a mapped task. (templated)
@@ -115,18 +115,20 @@ class RunCompletionSensor(BaseSensorOperator):
 
     def poke(self, context: Any) -> PokeReturnValue:
         """Look once, for ``mode="reschedule"``: in the other modes the wait is the trigger's or the client's."""
-        since, ids = context["ti"].get_first_reschedule_date(context), self._ids()
-        try:
-            return PokeReturnValue(True, self._facts(ids, self._wait(ids, self.hook.clock.now())))
-        except RunTimeoutError as late:
-            self._late = late
-        except RunUnreachableError as error:
-            from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
+        from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
 
-            young = since is None or self.hook.clock.now() - since < NOT_FOUND_FOR
-            if not (young and isinstance(error.__cause__, NotFoundError)):
-                raise
-        return PokeReturnValue(False)
+        with sensor_errors(self):
+            since, ids = context["ti"].get_first_reschedule_date(context), self._ids()
+            try:
+                return PokeReturnValue(True, self._facts(ids, self._wait(ids, self.hook.clock.now())))
+            except RunTimeoutError as late:
+                self._late = late
+            except RunUnreachableError as error:
+                # By Airflow's clock, which is where `since` comes from.
+                young = since is None or datetime.now(timezone.utc) - since < NOT_FOUND_FOR
+                if not (young and isinstance(error.__cause__, NotFoundError)):
+                    raise
+            return PokeReturnValue(False)
 
     def execute_complete(self, context: Any, event: Mapping[str, Any] | str | None = None) -> Any:
         """
