@@ -395,6 +395,8 @@ def _encode(value: Any) -> Any:
 
 
 def _unwrap(value: Any) -> Any:
+    if not isinstance(value, (dict, list)):
+        return value
     if isinstance(value, dict) and value.keys() == {"__type", "__var"}:
         from airflow.serialization.serialized_objects import BaseSerialization
 

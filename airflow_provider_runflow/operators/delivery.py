@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_runflow.landing.store import Store
 
 
-def shelf_facts(operator: Any, destination: str) -> dict[str, Any]:
+def place_facts(operator: Any, destination: str) -> dict[str, Any]:
     """
-    Return what a :class:`Shelf` is made of.
+    Return what a :class:`LandingPlace` is made of.
 
     :param operator: with the parameters that all operators share which land pictures, rendered.
     :param destination: rendered destination prefix.
@@ -40,7 +40,7 @@ def shelf_facts(operator: Any, destination: str) -> dict[str, Any]:
 
 
 @dataclass
-class Shelf:
+class LandingPlace:
     """
     A destination with its sidecars, and the way there.
 
@@ -121,7 +121,7 @@ class Shelf:
 
 
 @dataclass
-class Delivery(Shelf):
+class Delivery(LandingPlace):
     """
     Land the runs of one task that buys them.
 

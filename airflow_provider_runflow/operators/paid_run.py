@@ -23,7 +23,7 @@ from airflow_provider_runflow.exceptions import (
     SubmissionUncertainError,
 )
 from airflow_provider_runflow.operators.checks import check_operator
-from airflow_provider_runflow.operators.delivery import Delivery, shelf_facts
+from airflow_provider_runflow.operators.delivery import Delivery, place_facts
 from airflow_provider_runflow.runs.engine import SAFE_RETRY, RunEngine, Standing
 from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, TaskIdentity, make_scope
 from airflow_provider_runflow.runs.journal import Record
@@ -355,7 +355,7 @@ def _delivery(operator: RunflowRunOperator, destination: str | None, scope: Scop
 
     pattern = operator.filename_pattern or DEFAULT_PATTERN
     check_pattern(pattern, num_images=num_images)
-    facts = shelf_facts(operator, destination)
+    facts = place_facts(operator, destination)
     return Delivery(**facts, filename_pattern=pattern, replace=operator.replace, scope=scope)
 
 

@@ -28,6 +28,9 @@ from airflow_provider_runflow.operators.checks import is_literal, seconds
 if TYPE_CHECKING:
     from airflow_provider_runflow.client.wire import Run
 
+POKE_INTERVAL = 5.0
+# Airflow (3.3.2) fails a task that is queued again while its last poke is still being reported: seen with 2 s.
+RESCHEDULE_INTERVAL = 60.0
 # What a trigger's arguments hold with room to spare: 64 KB on MySQL.
 MAX_RUNS = 500
 
@@ -43,15 +46,15 @@ class RunCompletionSensor(BaseSensorOperator):
     that were lost. Network errors, 429 and 5xx do not end the wait.
 
     ``deferrable=True`` waits in the triggerer and takes no worker slot. ``mode="reschedule"`` frees the slot between
-    pokes; each poke reads anew from the first run on, so give it a ``poke_interval`` of 60 or more. The other
-    parameters of ``BaseSensorOperator`` apply; ``exponential_backoff`` does in that mode only, since otherwise the wait
-    has its own back-off.
+    pokes; each poke reads anew from the first run on. The other parameters of ``BaseSensorOperator`` apply;
+    ``exponential_backoff`` does in that mode only, since otherwise the wait has its own back-off.
 
     :param run_id: Runflow's id of the run. (templated)
     :param run_ids: instead of it, 1-500 ids: a list, or the output of a mapped task. (templated)
     :param runflow_conn_id: id of the Airflow connection of type ``runflow``. (templated)
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
-    :param poke_interval: seconds (or a timedelta) between looks.
+    :param poke_interval: seconds (or a timedelta) between looks. Default: 5, and 60 with ``mode="reschedule"``: Airflow
+        (3.3.2) fails a task that it queues again while the poke before is still being reported.
     :param timeout: seconds (or a timedelta) that the wait may take. The runs themselves go on after that. As with every
         sensor no retry follows a time-out. A shorter ``execution_timeout`` applies to a deferred wait too.
     :param end_from_trigger: when all runs have delivered, end the task in the triggerer, without a worker. There is no
@@ -74,12 +77,15 @@ class RunCompletionSensor(BaseSensorOperator):
         run_ids: Sequence[str] | None = None,
         runflow_conn_id: str = RunflowHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: float | timedelta = 5.0,
+        poke_interval: float | timedelta | None = None,
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("multiple_outputs", run_ids is None)
+        if poke_interval is None:
+            rescheduled = kwargs.get("mode") == "reschedule" and not deferrable
+            poke_interval = RESCHEDULE_INTERVAL if rescheduled else POKE_INTERVAL
         super().__init__(
             poke_interval=seconds("poke_interval", poke_interval), timeout=seconds("timeout", timeout), **kwargs
         )

@@ -102,7 +102,7 @@ class RunflowTransferOperator(BaseOperator):
         self.cache_control = cache_control
         self.extra_args = extra_args
         # The run as soon as it is read: from then on no error may say that nothing was bought.
-        self._found: str | None = None
+        self._bought: str | None = None
 
     def place(self) -> tuple[str, str]:
         """Return the destination prefix and the pattern below it; with a pattern of its own it holds one picture."""
@@ -134,30 +134,30 @@ class RunflowTransferOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Read the run, and land what is not there yet."""
-        with airflow_errors(self, lambda: self._found):
+        with airflow_errors(self, lambda: self._bought):
             self._check(set(self.template_fields))
             destination, pattern = self._checked_place()
             run = self._read()
-            self._found = run.id
+            self._bought = run.id
             self.run_url = run_url(self.hook.settings.run_url_template, run.id, context["ti"])
             return self._land(context, run, destination, pattern)
 
     def _land(self, context: Any, run: Run, destination: str, pattern: str) -> dict[str, Any]:
         from airflow_provider_runflow.landing.names import check_pattern
-        from airflow_provider_runflow.operators.delivery import Shelf, shelf_facts
+        from airflow_provider_runflow.operators.delivery import LandingPlace, place_facts
         from airflow_provider_runflow.runs.result import make_result
 
         self._check_delivered(run)
         check_pattern(pattern, num_images=len(run.output_urls))
-        shelf = Shelf(**shelf_facts(self, destination))
+        place = LandingPlace(**place_facts(self, destination))
         job = self._job(context, run, pattern)
-        found = shelf.find_job(job)
+        found = place.find_job(job)
         if found is not None:
             self.log.info("Landed before: %s. Nothing is downloaded.", ", ".join(image.uri for image in found.images))
             return make_result(job, run, [image.as_dict() for image in found.images])
-        shelf.store.check()
+        place.store.check()
         try:
-            return make_result(job, run, shelf.land_job(job, run))
+            return make_result(job, run, place.land_job(job, run))
         except LandingError as error:
             landed = [image.as_dict() for image in getattr(error, "landed", [])]
             push_result(self, context, make_result(job, run, landed))

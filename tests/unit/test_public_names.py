@@ -61,7 +61,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "run_ids": None,
         "runflow_conn_id": "runflow_default",
         "deferrable": False,
-        "poke_interval": 5.0,
+        "poke_interval": None,
         "timeout": 1800.0,
         "end_from_trigger": False,
     },

@@ -24,7 +24,7 @@ from tests.harness import Airflow, Outcome, in_dag
 
 MODES = {
     "poke": {"deferrable": False},
-    "reschedule": {"deferrable": False, "mode": "reschedule", "poke_interval": 60},
+    "reschedule": {"deferrable": False, "mode": "reschedule"},
     "deferrable": {"deferrable": True},
 }
 
@@ -328,6 +328,13 @@ class TestParameters:
         with in_dag(), pytest.raises(InvalidRequestError) as caught:
             RunCompletionSensor(task_id="wait", **given)
         assert said in str(caught.value)
+
+    @pytest.mark.parametrize(("mode", "seconds"), [("poke", 5), ("deferrable", 5), ("reschedule", 60)])
+    def test_it_looks_every_5_seconds_but_once_a_minute_when_it_reschedules_itself(
+        self, mode: str, seconds: float
+    ) -> None:
+        with in_dag():
+            assert RunCompletionSensor(task_id="wait", run_id="a", **MODES[mode]).poke_interval == seconds  # type: ignore[arg-type]
 
     def test_a_template_is_checked_when_it_is_rendered(self, world: World) -> None:
         sensor = world.sensor(run_ids="{{ ['a', 'b'] }}", retries=2)
