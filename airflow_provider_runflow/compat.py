@@ -7,6 +7,9 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
     BaseHook,
     BaseOperator,
     BaseOperatorLink,
@@ -23,9 +26,13 @@ DEFERRAL_FAILURES = (TaskDeferralError, TaskDeferralTimeout)
 __all__ = [
     "DEFERRAL_FAILURES",
     "AirflowFailException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
+    "TaskDeferralTimeout",
     "aread_connection",
     "conf",
     "never_expire",

@@ -71,6 +71,13 @@ CONFIG: dict[str, Any] = {
 }
 
 
+# Module -> integration; these are named by the providers amazon and common.io.
+TRANSFERS = {
+    "runflow_to_s3": "Amazon Simple Storage Service (S3)",
+    "runflow_to_object_storage": "Common IO",
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """Describe the package; called through the entry point ``apache_airflow_provider``."""
     package = "airflow_provider_runflow"
@@ -84,6 +91,16 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [{"integration-name": name, "python-modules": [f"{package}.hooks.runflow"]}],
         "operators": [{"integration-name": name, "python-modules": [f"{package}.operators.gpt_image_2"]}],
+        "sensors": [{"integration-name": name, "python-modules": [f"{package}.sensors.run_completion"]}],
+        "transfers": [
+            {
+                "source-integration-name": name,
+                "target-integration-name": target,
+                "how-to-guide": "/docs/transfers.md",
+                "python-module": f"{package}.transfers.{module}",
+            }
+            for module, target in TRANSFERS.items()
+        ],
         "triggers": [{"integration-name": name, "python-modules": [f"{package}.triggers.run_completion"]}],
         "connection-types": [
             {
