@@ -21,6 +21,11 @@ try:
 except ImportError:  # Airflow 3.1
     from airflow.exceptions import TaskDeferralError, TaskDeferralTimeout  # type: ignore[no-redef]
 
+try:
+    from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+except ImportError:  # Airflow before 3.3
+    RetryDecision, RetryPolicy = None, object  # type: ignore[assignment, misc]
+
 DEFERRAL_FAILURES = (TaskDeferralError, TaskDeferralTimeout)
 
 __all__ = [
@@ -32,6 +37,8 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
+    "RetryDecision",
+    "RetryPolicy",
     "TaskDeferralTimeout",
     "aread_connection",
     "conf",

@@ -48,6 +48,13 @@ TRANSFER = {
 }
 
 SIGNATURES: dict[str, dict[str, Any]] = {
+    "policies.RunflowRetryPolicy": {},
+    "policies.RunflowRetryPolicy.evaluate": {
+        "exception": REQUIRED,
+        "try_number": REQUIRED,
+        "max_tries": REQUIRED,
+        "context": None,
+    },
     "operators.base.RunflowRunOperator": OPERATOR,
     "operators.gpt_image_2.GptImage2Operator": {
         "prompt": REQUIRED,
@@ -153,8 +160,9 @@ EXCEPTIONS = {
 
 def resolve(path: str) -> Any:
     parts = path.split(".")
-    found = import_module(f"airflow_provider_runflow.{parts[0]}.{parts[1]}")
-    for name in parts[2:]:
+    depth = next(n for n, part in enumerate(parts) if part[0].isupper() or n == 2)
+    found = import_module(".".join(["airflow_provider_runflow", *parts[:depth]]))
+    for name in parts[depth:]:
         found = getattr(found, name)
     return found
 
