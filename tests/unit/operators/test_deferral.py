@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_runflow.hooks.runflow import RunflowHook
+from airflow_provider_runflow.policies import RunflowRetryPolicy
 from tests.harness import HAS_TASK_STATE_STORE, Resumption
 from tests.unit.operators.conftest import KEY, World
 
