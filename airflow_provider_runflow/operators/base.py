@@ -9,13 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_runflow.boundary import airflow_errors
-from airflow_provider_runflow.compat import DEFERRAL_FAILURES, BaseOperator, conf
+from airflow_provider_runflow.compat import DEFERRAL_FAILURES, BaseOperator, conf, mask_secret
+from airflow_provider_runflow.exceptions import InvalidRequestError
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.links import RUN_XCOM_KEY, RunflowRunLink, run_url
-from airflow_provider_runflow.operators.checks import check_operator, seconds
+from airflow_provider_runflow.operators.checks import check_operator, is_literal, seconds
+from airflow_provider_runflow.runs.identity import unsigned
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.paid_run import PaidRun
+    from airflow_provider_runflow.runs.identity import Request
 
 DEFAULT_TIMEOUT = 1800.0
 # Airflow up to 3.3.2 fails a task whose trigger fires while the executor still reports the deferral.
@@ -59,8 +62,10 @@ class RunflowRunOperator(BaseOperator):
         an XCom of its own; ``images`` lists ``{index, uri, content_type, width, height, size_bytes, sha256}``.
     """
 
-    model: ClassVar[str]
+    model: str
     input_fields: ClassVar[tuple[str, ...]] = ()
+    # What Runflow calls a parameter, where this operator calls it otherwise.
+    wire_names: ClassVar[Mapping[str, str]] = {}
     template_fields: Sequence[str] = (
         "destination",
         "filename_pattern",
@@ -138,6 +143,49 @@ class RunflowRunOperator(BaseOperator):
         """
         if not getattr(self, "_BaseOperator__from_mapped", False):
             check_operator(self)
+
+    def model_input(self, *, rendered: bool) -> dict[str, Any]:
+        """
+        Check the model's parameters, and return the ``input`` to send.
+
+        :param rendered: every template has been rendered; before that, templates are left for later.
+        :raises InvalidRequestError: naming parameter, value and rule.
+        """
+        from airflow_provider_runflow.models import get_model
+
+        wire = {name: self.wire_names.get(name, name) for name in self.input_fields}
+        given = {wire[name]: getattr(self, name) for name in wire}
+        later = () if rendered else {name for name, value in given.items() if not is_literal(value, self.template_ext)}
+        return get_model(self.model).validate(given, skip=later, called={wire[name]: name for name in wire})
+
+    def take(self, parameters: Mapping[str, Any]) -> None:
+        """
+        Take parameters of the model that became known on the worker only.
+
+        :raises InvalidRequestError: the operator has no such parameter.
+        """
+        from airflow_provider_runflow.models.base import no_such_parameter
+
+        for name, value in parameters.items():
+            if name not in self.input_fields:
+                raise InvalidRequestError(f"{self.model}: {no_such_parameter(name, self.input_fields)}")
+            setattr(self, name, value)
+
+    def before_request(self, context: Any) -> None:
+        """Give parameters their final values: called when templates are rendered, before the request is made of them."""
+
+    def check_request(self, request: Request) -> None:
+        """
+        Look at a request that is about to be submitted.
+
+        :raises BeforeMoneyError: it must not be; nothing is submitted then.
+        """
+
+    def render_template(self, content: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render as Airflow does; the query of an address is a secret from then on, in logs and in the UI."""
+        rendered = super().render_template(content, context, *args, **kwargs)
+        mask_queries(rendered)
+        return rendered
 
     @cached_property
     def hook(self) -> RunflowHook:
@@ -233,6 +281,8 @@ class RunflowRunOperator(BaseOperator):
     def _paid_run(self, context: Any, pending: Mapping[str, Any] | None = None) -> PaidRun:
         from airflow_provider_runflow.operators.paid_run import make_paid_run
 
+        if pending is None:
+            self.before_request(context)
         self._job = make_paid_run(self, context, pending)
         return self._job
 
@@ -263,3 +313,14 @@ class RunflowRunOperator(BaseOperator):
             for name, value in {**result, "return_value": result}.items():
                 context["ti"].xcom_push(key=name, value=value)
         raise job.failure
+
+
+def mask_queries(value: Any) -> None:
+    """Have Airflow mask the query of every address in a rendered parameter: whoever has it has the picture."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            mask_queries(item)
+    elif isinstance(value, str) and (address := unsigned(value)) != value:
+        mask_secret(value[len(address) + 1 :])

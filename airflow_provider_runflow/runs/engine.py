@@ -31,7 +31,7 @@ from airflow_provider_runflow.exceptions import (
     SubmissionUnknownError,
 )
 from airflow_provider_runflow.runs import resolution
-from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, idempotency_key, run_metadata
+from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, idempotency_key, run_metadata, unsigned
 from airflow_provider_runflow.runs.journal import Journal, Record
 from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, look_up, read_or_wait, unread
 from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
@@ -129,7 +129,8 @@ class RunEngine:
         :raises AfterMoneyError: a run exists or may exist; the message says what happened to the money.
         """
         if record is not None:
-            request = record.request
+            # Of the same request the one of now: its addresses are signed, those on record are not.
+            request = request if request.fingerprint == record.fingerprint else record.request
             self.scope = replace(self.scope, client_ref=record.client_ref, item_key=record.item_key)
         try:
             return self._resolve(request, record, may_submit)
@@ -373,8 +374,8 @@ def _landed_and_gone(record: Record) -> OutputsGoneError:
 def _changed(before: Request, now: Request) -> list[str]:
     if before.fingerprint == now.fingerprint:
         return []
-    names = sorted({*before.input, *now.input})
-    changed = [name for name in names if before.input.get(name) != now.input.get(name)]
+    was, is_now = unsigned(before.input), unsigned(now.input)
+    changed = [name for name in sorted({*was, *is_now}) if was.get(name) != is_now.get(name)]
     if before.variation != now.variation:
         changed.append("variation")
     return [*changed, "model"] if before.model != now.model else changed
