@@ -23,6 +23,11 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
     │       ├── ServiceUnavailableError 5xx
     │       ├── TransportError          no HTTP answer
     │       └── MalformedResponseError  a 2xx that is not what the API promises
+    ├── CallbackRejectedError           a callback that is not to be believed; no task's money hangs on it
+    │   ├── SignatureMissingError       not signed
+    │   ├── SignatureMismatchError      signed with another secret, or over another body
+    │   ├── CallbackExpiredError        rightly signed, too long ago
+    │   └── CallbackMalformedError      rightly signed, but not a callback
     └── AfterMoneyError                 a run exists, or may exist
         ├── SubmissionUncertainError    sent, no usable answer; a retry looks before it pays
         ├── SubmissionUnknownError      sent, no usable answer, and nothing can tell
@@ -176,7 +181,10 @@ class PermissionDeniedError(ApiError):
     """403: the key lacks a scope, or the account may not do this; a retry never helps."""
 
     retry = "never"
-    help = "Give the API key the scopes runs:create and runs:read (or use another key), then clear the task."
+    help = (
+        "Give the API key the scopes that the request needs (runs:create and runs:read; assets:create for uploads, "
+        "credit_balance:read for the balance) or use another key, then clear the task."
+    )
 
 
 class NotFoundError(ApiError):
@@ -217,6 +225,28 @@ class TransportError(ApiError):
 
 class MalformedResponseError(ApiError):
     """A 2xx answer whose body is not what the API promises; a retry may help."""
+
+
+class CallbackRejectedError(RunflowError):
+    """A callback that is not to be believed. Answer 4xx to its sender; the run itself can always be read."""
+
+    retry = "never"
+
+
+class SignatureMissingError(CallbackRejectedError):
+    """The callback has no signature."""
+
+
+class SignatureMismatchError(CallbackRejectedError):
+    """The signature does not fit the body."""
+
+
+class CallbackExpiredError(CallbackRejectedError):
+    """The callback is older than the tolerance that was asked for."""
+
+
+class CallbackMalformedError(CallbackRejectedError):
+    """The signature is right, but the body is not what the API promises."""
 
 
 class AfterMoneyError(RunflowError):

@@ -131,9 +131,9 @@ def _json_bytes(body: Mapping[str, Any]) -> bytes:
         raise InvalidRequestError(f"The request cannot be written as JSON ({error}). Nothing was submitted.") from error
 
 
-def runs_path(model: str) -> str:
+def model_path(model: str) -> str:
     """
-    Path that creates runs of a model.
+    Path of one model.
 
     :param model: model id, ``owner/slug`` or deeper.
     :raises InvalidRequestError: when a segment is empty, ``.`` or ``..``.
@@ -141,7 +141,12 @@ def runs_path(model: str) -> str:
     segments = str(model).split("/")
     if len(segments) < 2 or any(not part.strip() or part in (".", "..") for part in segments):
         raise InvalidRequestError(f"model={model!r}: must be owner/name, such as 'openai/gpt-image-2'.")
-    return f"/v1/models/{'/'.join(quote(part, safe='') for part in segments)}/runs"
+    return f"/v1/models/{'/'.join(quote(part, safe='') for part in segments)}"
+
+
+def runs_path(model: str) -> str:
+    """Path that creates runs of a model; raises as :func:`model_path` does."""
+    return f"{model_path(model)}/runs"
 
 
 def run_path(run_id: str) -> str:
@@ -150,9 +155,20 @@ def run_path(run_id: str) -> str:
 
     :raises InvalidRequestError: when the id is empty or not a single path segment.
     """
-    if not str(run_id or "").strip() or run_id in (".", ".."):
-        raise InvalidRequestError(f"run_id={run_id!r}: must be the id that creating the run returned.")
-    return f"/v1/runs/{quote(run_id, safe='')}"
+    return f"/v1/runs/{segment('run_id', run_id, 'must be the id that creating the run returned')}"
+
+
+def segment(name: str, value: str, rule: str) -> str:
+    """
+    Escape an id, so that it is one segment of a path.
+
+    :param name: the parameter that it came in.
+    :param rule: what it must be.
+    :raises InvalidRequestError: when it is empty, ``.`` or ``..``.
+    """
+    if not str(value or "").strip() or value in (".", ".."):
+        raise InvalidRequestError(f"{name}={value!r}: {rule}.")
+    return quote(value, safe="")
 
 
 def client_ref_filter(client_ref: str) -> str:

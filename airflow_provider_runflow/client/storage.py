@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Reading pictures from the storage hosts that Runflow's output URLs point to.
+Reading pictures from, and writing references to, the storage hosts that Runflow's presigned URLs point to.
 
-Those hosts are not Runflow: they get no key, no cookie and no second address to send us to. An output URL is
+Those hosts are not Runflow: they get no key, no cookie and no second address to send us to. A presigned URL is
 a secret while it lives (whoever has its query has the picture), so nothing here shows more than
 :func:`redact_url`.
 """
@@ -10,8 +10,9 @@ a secret while it lives (whoever has its query has the picture), so nothing here
 from __future__ import annotations
 
 import logging
+import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -24,6 +25,9 @@ from airflow_provider_runflow.client.redact import host_of, redact_url, strip_qu
 from airflow_provider_runflow.exceptions import TransportError
 
 CHUNK_BYTES = 64 * 1024
+# Of an error's body only this is read, and only its code is told: the rest quotes the signed request.
+_ERROR_BYTES = 4096
+_ERROR_CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
 # httpx writes each request's full URL at INFO; httpcore writes answer headers at DEBUG (think of Location).
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy")
 
@@ -81,9 +85,22 @@ class Body:
     chunks: Iterator[bytes]
 
 
+@dataclass(frozen=True)
+class PutAnswer:
+    """
+    What a storage host said to an upload.
+
+    :param status: HTTP status; redirects are not followed.
+    :param code: the code of an S3 error, such as ``AccessDenied``; None when there is none.
+    """
+
+    status: int
+    code: str | None = None
+
+
 class StorageClient:
     """
-    Read pictures from storage hosts, without credentials of any kind.
+    Read from and write to storage hosts, without credentials of any kind.
 
     Proxies from the environment (``HTTPS_PROXY`` and friends) are honoured. Safe to share between threads.
 
@@ -138,6 +155,27 @@ class StorageClient:
         with _naming_the_host(url), self._http.stream("GET", url) as response:
             yield Body(response.status_code, response.headers, _chunks(url, response))
 
+    def put(self, url: str, content: Iterable[bytes], *, size: int, content_type: str) -> PutAnswer:
+        """
+        Send ``content`` to ``url`` while it is read.
+
+        :param url: a presigned ``https://`` URL (``http://`` too with ``allow_http``).
+        :param content: the body; what it raises passes unchanged.
+        :param size: its length in bytes, declared up front: presigned URLs take no chunked body.
+        :param content_type: must be the one that the URL was signed for.
+        :raises UnsafeUrlError: for any other URL; nothing was sent.
+        :raises TransportError: no answer, or the connection broke; the message names the host that a firewall
+            must allow. Any HTTP status is an answer and is returned.
+        """
+        self._check(url)
+        headers = {"Content-Type": content_type, "Content-Length": str(size)}
+        with (
+            _naming_the_host(url, "PUT"),
+            self._http.stream("PUT", url, content=content, headers=headers) as response,
+        ):
+            found = None if response.is_success else _ERROR_CODE.search(_beginning(response))
+            return PutAnswer(response.status_code, found[1].decode() if found else None)
+
     def _check(self, url: str) -> None:
         shown = redact_url(url)
         try:
@@ -145,10 +183,10 @@ class StorageClient:
         except ValueError:
             parts = None
         if parts is None or not parts.hostname or parts.scheme not in ("https", "http"):
-            raise UnsafeUrlError(f"{shown} is not an https URL, so nothing was read from it")
+            raise UnsafeUrlError(f"{shown} is not an https URL, so nothing is read from it or sent to it")
         if parts.scheme == "http" and not self.allow_http:
             raise UnsafeUrlError(
-                f"{shown} is plain http, which is read only when the Runflow connection itself is http"
+                f"{shown} is plain http, which is used only when the Runflow connection itself is http"
             )
 
 
@@ -157,8 +195,17 @@ def _chunks(url: str, response: httpx.Response) -> Iterator[bytes]:
         yield from response.iter_bytes(CHUNK_BYTES)
 
 
+def _beginning(response: httpx.Response) -> bytes:
+    begin = b""
+    for chunk in response.iter_bytes(_ERROR_BYTES):
+        begin += chunk
+        if len(begin) >= _ERROR_BYTES:
+            break
+    return begin
+
+
 @contextmanager
-def _naming_the_host(url: str) -> Iterator[None]:
+def _naming_the_host(url: str, method: str = "GET") -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
@@ -166,5 +213,5 @@ def _naming_the_host(url: str) -> Iterator[None]:
         raise TransportError(
             f"no complete answer from {host_of(url)} ({type(error).__name__}: {cause}); "
             f"a firewall or proxy must allow this host",
-            request=f"GET {redact_url(url)}",
+            request=f"{method} {redact_url(url)}",
         ) from error

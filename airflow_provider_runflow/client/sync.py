@@ -6,20 +6,22 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
-from urllib.parse import urlsplit
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from airflow_provider_runflow.client import protocol
 from airflow_provider_runflow.client.account import Account
-from airflow_provider_runflow.client.protocol import Answer, Call
-from airflow_provider_runflow.client.retry import Effect, Failure, Send, exchange
-from airflow_provider_runflow.client.wire import Page, Run
-from airflow_provider_runflow.exceptions import InvalidRequestError, SubmissionUncertainError
+from airflow_provider_runflow.client.paging import every_item
+from airflow_provider_runflow.client.protocol import Call
+from airflow_provider_runflow.client.session import Session
+from airflow_provider_runflow.client.wire import Balance, Listing, Page, Run, RunLog, Statuses
+from airflow_provider_runflow.exceptions import InvalidRequestError, NotFoundError
 
-# So many in a row end a list that never says that it has ended.
-MAX_EMPTY_PAGES = 5
+if TYPE_CHECKING:
+    from airflow_provider_runflow.client.assets import Assets
+    from airflow_provider_runflow.client.catalogue import Catalogue
 
 
 class RunflowClient:
@@ -41,10 +43,7 @@ class RunflowClient:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.account = account
-        self._host = urlsplit(account.base_url).netloc
-        self._sleep = sleep
-        self._uniform = uniform
-        self._http = httpx.Client(transport=transport, **protocol.client_options(account))
+        self._session = Session(account, transport=transport, sleep=sleep, uniform=uniform)
 
     def __enter__(self) -> RunflowClient:
         return self
@@ -54,7 +53,21 @@ class RunflowClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._session.close()
+
+    @cached_property
+    def assets(self) -> Assets:
+        """Files that runs take as references."""
+        from airflow_provider_runflow.client.assets import Assets
+
+        return Assets(self._session)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Models and their prices, as Runflow tells them."""
+        from airflow_provider_runflow.client.catalogue import Catalogue
+
+        return Catalogue(self._session)
 
     def create_run(
         self,
@@ -98,7 +111,7 @@ class RunflowClient:
             **{name: value for name, value in optional.items() if value is not None},
         }
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
-        return self._call(Call("POST", protocol.runs_path(model), Run, body=body, headers=headers, paid=True))
+        return self._session.call(Call("POST", protocol.runs_path(model), Run, body=body, headers=headers, paid=True))
 
     def get_run(self, run_id: str) -> Run:
         """
@@ -107,7 +120,7 @@ class RunflowClient:
         :raises NotFoundError: no such run for this account.
         :raises ApiError: after at most five tries.
         """
-        return self._call(Call("GET", protocol.run_path(run_id), Run))
+        return self._session.call(Call("GET", protocol.run_path(run_id), Run))
 
     def list_runs(
         self,
@@ -128,28 +141,35 @@ class RunflowClient:
         :param cursor: ``next`` of the page before.
         """
         params = protocol.list_params(q=q, fields=fields, sort_by=sort_by, limit=limit, cursor=cursor)
-        return self._call(Call("GET", "/v1/runs", Page, params=params))
+        return self._session.call(Call("GET", "/v1/runs", Page, params=params))
 
     def find_runs(self, client_ref: str, *, fields: Sequence[str] | None = None) -> Iterator[Run]:
         """Yield every run that carries the reference, oldest first, over all pages."""
-        cursor: str | None = None
-        seen: set[str] = set()
-        empty = 0
-        while empty < MAX_EMPTY_PAGES:
-            page = self.list_runs(
-                q=protocol.client_ref_filter(client_ref),
-                fields=fields,
-                sort_by="created_at:asc",
-                limit=protocol.MAX_PAGE,
-                cursor=cursor,
+        query = protocol.client_ref_filter(client_ref)
+
+        def read(cursor: str | None) -> Page:
+            return self.list_runs(
+                q=query, fields=fields, sort_by="created_at:asc", limit=protocol.MAX_PAGE, cursor=cursor
             )
-            yield from page.items
-            if not page.next or page.next in seen:
-                return
-            # A filter that is applied after paging makes empty pages: a run may be on the next one.
-            empty = 0 if page.items else empty + 1
-            seen.add(page.next)
-            cursor = page.next
+
+        return every_item(read)
+
+    def run_logs(self, run_id: str) -> Iterator[RunLog]:
+        """
+        Yield the lines that Runflow logged for a run (``GET /v1/runs/{id}/logs``), page after page.
+
+        :raises NotFoundError: no such run for this account.
+        """
+        path = f"{protocol.run_path(run_id)}/logs"
+
+        def read(cursor: str | None) -> Listing[RunLog]:
+            return self._session.call(Call("GET", path, Listing[RunLog], params=protocol.list_params(cursor=cursor)))
+
+        return every_item(read)
+
+    def statuses(self) -> list[str]:
+        """Read every status that a run can have (``GET /v1/runs/statuses``), ``cancelled`` in this one spelling."""
+        return self._session.call(Call("GET", "/v1/runs/statuses", Statuses)).codes
 
     def cancel_run(self, run_id: str, reason: str) -> Run:
         """
@@ -161,10 +181,7 @@ class RunflowClient:
         :param reason: 3-500 characters.
         """
         path = f"/v1/admin/runs/{protocol.run_path(run_id).removeprefix('/v1/runs/')}/cancellation"
-        answer = self._send(Call("POST", path, Run, body={"reason": reason[:500]}))
-        if isinstance(answer, Failure):
-            raise answer.error
-        return cast(Run, answer)
+        return self._session.once(Call("POST", path, Run, body={"reason": reason[:500]}))
 
     def check(self) -> None:
         """
@@ -172,34 +189,17 @@ class RunflowClient:
 
         :raises ApiError: when it does not.
         """
-        answer = self._send(Call("GET", "/v1/auth/me"))
-        if isinstance(answer, Failure):
-            raise answer.error
+        self._session.once(Call("GET", "/v1/auth/me"))
 
-    def _call(self, call: Call[Answer]) -> Answer:
-        steps = exchange(paid=call.paid, uniform=self._uniform)
-        answer: Any = None
-        failure: Failure | None = None
-        try:
-            while True:
-                step = steps.send(answer)
-                if isinstance(step, Send):
-                    answer = self._send(call)
-                    failure = answer if isinstance(answer, Failure) else None
-                else:
-                    answer = self._sleep(step.seconds)
-        except StopIteration as done:
-            return cast(Answer, done.value)
-        except Exception as error:
-            if call.paid and failure is not None and failure.effect is Effect.UNKNOWN:
-                raise SubmissionUncertainError(
-                    f"The request was sent but got no usable answer: {error}. A run may exist and bill.",
-                    failure.error,
-                ) from error
-            raise
+    def balance(self) -> Balance:
+        """
+        Read what the organisation can spend.
 
-    def _send(self, call: Call[Any]) -> Any:
+        The reference's path is ``/v1/billing/balance``; where that is not found, the one that an older client asks.
+
+        :raises PermissionDeniedError: the key lacks the scope ``credit_balance:read``.
+        """
         try:
-            return protocol.read_answer(call, self.account, self._http.request(**protocol.send_options(call)))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return protocol.read_failure(call, self._host, error)
+            return self._session.call(Call("GET", "/v1/billing/balance", Balance))
+        except NotFoundError:
+            return self._session.call(Call("GET", "/v1/credit-balances", Balance))

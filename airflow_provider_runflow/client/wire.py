@@ -6,16 +6,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from airflow_provider_runflow.client.redact import strip_queries
 
 ACTIVE = frozenset({"queued", "dispatching", "running"})
 DELIVERED = frozenset({"succeeded", "partial_succeeded"})
 TERMINAL = DELIVERED | {"failed", "cancelled"}
 
 
-def _status(value: Any) -> Any:
+def same_status(value: Any) -> Any:
+    """Give both spellings of cancelled as one."""
     return "cancelled" if value == "canceled" else value
 
 
@@ -54,6 +57,10 @@ def _without_null(data: Any, *pairs: tuple[str, str]) -> Any:
 Text = Annotated[str | None, BeforeValidator(_text)]
 Mapped = Annotated[dict[str, Any] | None, BeforeValidator(_mapping)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Money = Annotated[Decimal | None, BeforeValidator(_money)]
+Count = Annotated[int | None, BeforeValidator(lambda value: value if isinstance(value, int) else None)]
+# People read these texts in logs, so what a server quotes in them must not hand out a presigned URL.
+PublicText = Annotated[str | None, BeforeValidator(lambda value: None if value is None else strip_queries(str(value)))]
 
 
 class Run(BaseModel):
@@ -67,13 +74,13 @@ class Run(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
     id: str = Field(validation_alias=AliasChoices("id", "run_id"), min_length=1)
-    status_code: Annotated[str, BeforeValidator(_status)]
+    status_code: Annotated[str, BeforeValidator(same_status)]
     client_ref: Text = None
     metadata: Mapped = None
     # Its URLs are secrets while they live.
     output: Mapped = Field(default=None, repr=False)
-    cost: Annotated[Decimal | None, BeforeValidator(_money)] = None
-    duration_ms: Annotated[int | None, BeforeValidator(lambda v: v if isinstance(v, int) else None)] = None
+    cost: Money = None
+    duration_ms: Count = None
     failure_code: Text = None
     failure_message: Text = None
     failure_stage_code: Text = Field(default=None, validation_alias=AliasChoices("failure_stage_code", "failure_stage"))
@@ -103,18 +110,92 @@ class Run(BaseModel):
         return output_urls(self.output)
 
 
-class Page(BaseModel):
-    """One page of ``GET /v1/runs``; ``next`` is the cursor of the following one, or ``None``."""
+Item = TypeVar("Item", bound=BaseModel)
+
+
+class Listing(BaseModel, Generic[Item]):
+    """One page of a list; ``next`` is the cursor of the following one, or ``None``."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    items: list[Run]
+    items: list[Item]
     next: Text = Field(default=None, validation_alias=AliasChoices("next", "next_pq"))
 
     @model_validator(mode="before")
     @classmethod
     def _either_name(cls, data: Any) -> Any:
         return _without_null(data, ("next", "next_pq"))
+
+
+class Page(Listing[Run]):
+    """One page of ``GET /v1/runs``."""
+
+
+class RunLog(BaseModel):
+    """One line of ``GET /v1/runs/{id}/logs`` (reference, 8.2)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: Text = None
+    level_code: Text = None
+    message: PublicText = None
+    timestamp: Moment = None
+    meta: Mapped = Field(default=None, repr=False)
+
+
+class Balance(BaseModel):
+    """
+    What the organisation can spend, in USD (reference, 14).
+
+    Three sources show three shapes: ``balance`` or ``balance_usd`` as a decimal string, ``balance_cents``, and either
+    within ``items``. All are read.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    balance: Decimal
+    low_balance_threshold: Money = None
+    updated_at: Moment = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_shape(cls, data: Any) -> Any:
+        rows = data.get("items") if isinstance(data, Mapping) else None
+        row = rows[0] if isinstance(rows, list) and rows else data
+        if not isinstance(row, Mapping):
+            return row
+        cents = _money(row.get("balance_cents"))
+        amounts = (_money(row.get("balance")), _money(row.get("balance_usd")), None if cents is None else cents / 100)
+        return {**row, "balance": next((amount for amount in amounts if amount is not None), None)}
+
+
+class Statuses(BaseModel):
+    """
+    Every status that a run can have (``GET /v1/runs/statuses``).
+
+    The shape of the answer is not documented: a list, or an object that holds one, of strings or of objects.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    codes: list[str] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_shape(cls, data: Any) -> Any:
+        rows = next((value for value in data.values() if isinstance(value, list)), None) if _is(data) else data
+        if not isinstance(rows, list):
+            return data
+        names = [_named(row) if _is(row) else row for row in rows]
+        return {"codes": list(dict.fromkeys(same_status(name) for name in names if isinstance(name, str) and name))}
+
+
+def _is(data: Any) -> bool:
+    return isinstance(data, Mapping)
+
+
+def _named(row: Mapping[str, Any]) -> Any:
+    return next((row[name] for name in ("status_code", "code", "value", "slug", "name", "id") if row.get(name)), None)
 
 
 def output_urls(output: Mapping[str, Any] | None) -> list[str]:

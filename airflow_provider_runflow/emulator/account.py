@@ -14,6 +14,7 @@ from .wire import ApiError, Request, Response, json_response
 KEY = re.compile(r"[A-Za-z0-9_]+")
 # choice: all keys belong to one organisation unless the header says otherwise: a new key finds old runs
 DEFAULT_ORGANISATION = "emulator"
+NO_SCOPE_PREFIX = "rf_noscope_"
 USER = str(uuid5(NAMESPACE, "user"))
 
 
@@ -26,17 +27,24 @@ def authenticate(state: State, request: Request) -> tuple[str, str]:
     return key, organisation(request.headers.get("x-organization-id") or DEFAULT_ORGANISATION)
 
 
+def check_scope(call: Call, scope: str) -> None:
+    """Refuse a key that may not do this."""
+    if call.api_key.startswith(NO_SCOPE_PREFIX):
+        # choice: lets a demo show a key that may read, but neither submit nor upload
+        raise ApiError(403, "PERMISSION_DENIED", f"This key lacks the scope {scope}.")
+
+
 def health() -> Response:
     """Answer `GET /v1/health`."""
     return json_response(200, {"status": "ok"})
 
 
-def me(call: Call) -> Response:
+def me(state: State, call: Call) -> Response:
     """Answer `GET /v1/auth/me`."""
     # choice: the shape is not documented
-    scopes = ["runs:read", "credit_balance:read"]
-    if not call.api_key.startswith("rf_noscope_"):
-        scopes.append("runs:create")
+    scopes = ["runs:read", "credit_balance:read", "assets:read"]
+    if not call.api_key.startswith(NO_SCOPE_PREFIX):
+        scopes += ["runs:create", "assets:create"]
     body = {"id": USER, "org_id": call.org_id, "email": "emulator@example.invalid", "scopes": sorted(scopes)}
     return json_response(200, body)
 

@@ -103,6 +103,7 @@ def _rule(text: str) -> Fault:
 
 def _serve(emulator: Emulator, options: argparse.Namespace) -> int:
     from .asgi import create_app
+    from .courier import Courier
     from .server import base_url, bind, uvicorn_server
 
     try:
@@ -122,7 +123,7 @@ def _serve(emulator: Emulator, options: argparse.Namespace) -> int:
     # uvicorn stops gracefully and then raises the signal again: it should end in a plain exit
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
-    with contextlib.suppress(SystemExit):
+    with contextlib.suppress(SystemExit), Courier(emulator, clock, url, None if options.quiet else _print_line):
         server.run(sockets=[sock])
     print(_farewell(emulator, clock.now()), flush=True)
     return 0

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from . import account, admin, create, outputs, reading, routes
+from . import account, admin, assets, callbacks, create, logs, models, outputs, reading, routes
 from .catalogue import CATALOGUE, Model
 from .config import EmulatorConfig
 from .effects import damaged, fault_response, rate_limit_headers
@@ -21,6 +21,30 @@ from .state import COUNTED, Call, LoggedRequest, State
 from .wire import ApiError, Request, Response
 
 Rule = Fault | Mapping[str, Any]
+# Called with the state, the call, and the variable parts of the path.
+Handler = Callable[..., Response]
+
+STORAGE: Mapping[str, Handler] = {"asset_put": assets.store, "asset_file": assets.serve}
+HANDLERS: Mapping[str, Handler] = {
+    "create": create.create_run,
+    "get": reading.get_run,
+    "list": reading.list_runs,
+    "cancel": reading.cancel_run,
+    "statuses": reading.statuses,
+    "logs": logs.list_logs,
+    "log": logs.get_log,
+    "callback": callbacks.history,
+    "callback_secret": callbacks.create_secret,
+    "asset_upload": assets.create_upload,
+    "asset_confirm": assets.confirm,
+    "asset_types": assets.types,
+    "asset": assets.get_asset,
+    "models": models.list_models,
+    "model": models.get_model,
+    "pricing": models.pricing,
+    "me": account.me,
+    "balance": account.balance,
+}
 
 
 class Emulator:
@@ -117,6 +141,16 @@ class Emulator:
             call = Call(Request("GET", "/", base_url=base_url), now, Plan())
             return outputs.signed_urls(self.state, self.state.runs[run_id], call)
 
+    def callbacks_due(self, now: datetime, base_url: str) -> list[callbacks.Delivery]:
+        """Give the callbacks whose time has come, for a skin that can send them."""
+        with self._lock:
+            return callbacks.due(self.state, now, base_url)
+
+    def callback_tried(self, delivery: callbacks.Delivery, result: callbacks.Result, now: datetime) -> None:
+        """Say what became of a try to deliver a callback."""
+        with self._lock:
+            callbacks.record(delivery, result, now)
+
     def _answer(self, request: Request, now: datetime) -> tuple[Response, Fault | None]:
         if request.path == "/":
             return Response(307, {"location": admin.PREFIX}), None
@@ -146,25 +180,15 @@ class Emulator:
         try:
             if route.name == "output":
                 return outputs.serve_output(state, self._cache, call, *route.parts)
+            if route.name in STORAGE:
+                return STORAGE[route.name](state, call, *route.parts)
             if route.name == "health":
                 return account.health()
             routes.check(route)
             key, org_id = account.authenticate(state, call.request)
-            return self._authenticated(route, replace(call, api_key=key, org_id=org_id))
+            return HANDLERS[route.name](state, replace(call, api_key=key, org_id=org_id), *route.parts)
         except ApiError as error:
             return error.response()
-
-    def _authenticated(self, route: routes.Match, call: Call) -> Response:
-        state, parts = self.state, route.parts
-        if route.name == "create":
-            return create.create_run(state, call, parts[0])
-        if route.name == "get":
-            return reading.get_run(state, call, parts[0])
-        if route.name == "list":
-            return reading.list_runs(state, call)
-        if route.name == "cancel":
-            return reading.cancel_run(state, call, parts[0])
-        return account.me(call) if route.name == "me" else account.balance(state, call)
 
     def _record(self, request: Request, now: datetime, route: str, response: Response, decisive: Fault | None) -> None:
         self.state.requests[COUNTED.get(route, "other")] += 1

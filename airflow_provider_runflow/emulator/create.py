@@ -6,16 +6,17 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from typing import Any
-from uuid import uuid5
 
-from .catalogue import NAMESPACE, Model
+from . import assets, callbacks
+from .account import USER, check_scope
+from .catalogue import Model
 from .faults import Subject
 from .inputs import check_create_body
+from .models import find_model
+from .reading import run_object
 from .runs import Run, cancellation, money, outcome, timeline
 from .state import Call, Remembered, State
 from .wire import ApiError, Response, json_response
-
-NO_SCOPE_PREFIX = "rf_noscope_"
 
 
 def create_run(state: State, call: Call, slug: str) -> Response:
@@ -38,18 +39,16 @@ def create_run(state: State, call: Call, slug: str) -> Response:
 
 
 def _create(state: State, call: Call, slug: str, key: str | None) -> Response:
-    if call.api_key.startswith(NO_SCOPE_PREFIX):
-        # choice: lets a demo show a key without the scope `runs:create`
-        raise ApiError(403, "PERMISSION_DENIED", "This key lacks the scope runs:create.")
-    model = state.models.get(slug)
-    if model is None:
-        # choice: the reference has no code for an unknown model
-        raise ApiError(404, "MODEL_NOT_FOUND", f"Model '{slug}' was not found.")
+    check_scope(call, "runs:create")
+    model = find_model(state, slug)
     body = check_create_body(call.request.json(), model.inputs, state.config.max_images)
+    assets.check_references(state, call, body["input"])
     _check_balance(state, call, model, body["input"])
+    body |= {name: assets.kept(state, call, body.get(name)) for name in ("input", "metadata")}
     run = _new_run(state, call, model, body, key)
     state.runs[run.id] = run
-    return json_response(201, run.to_dict(call.now, [], state.config))
+    callbacks.expect(state, run)
+    return json_response(201, run_object(state, call, run))
 
 
 def _check_balance(state: State, call: Call, model: Model, given: dict[str, Any]) -> None:
@@ -77,7 +76,7 @@ def _new_run(state: State, call: Call, model: Model, body: dict[str, Any], key: 
         outcome=outcome(model.images(given), fault),
         config=state.config,
         request_id=f"req_emulator_{number:06d}",
-        created_by=str(uuid5(NAMESPACE, "user")),
+        created_by=USER,
         client_ref=body.get("client_ref"),
         metadata=body.get("metadata"),
         callback_url=body.get("callback_url"),

@@ -9,13 +9,13 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+from .assets import resolved
 from .outputs import signed_urls
+from .paging import limit_of
 from .runs import Run
 from .state import Call, State
 from .wire import ApiError, JsonDict, Request, Response, json_response
 
-DEFAULT_LIMIT = 50  # choice: the reference is silent
-MAX_LIMIT = 500
 FILTER = re.compile(r"(id|client_ref|status_code)\.(?:EQ|eq):'([^']*)'")
 ORDERS = {"created_at": False, "created_at:asc": False, "created_at:desc": True}
 
@@ -25,7 +25,16 @@ def get_run(state: State, call: Call, run_id: str) -> Response:
     run = find_run(state, call, run_id)
     if call.plan.lag and _is_younger(run, call):
         raise _unknown()
-    return json_response(200, run.to_dict(call.now, signed_urls(state, run, call), state.config))
+    return json_response(200, run_object(state, call, run))
+
+
+def run_object(state: State, call: Call, run: Run) -> JsonDict:
+    """Give a run as every read shows it: with URLs that are signed now."""
+    return _resolved(state, call, run.to_dict(call.now, signed_urls(state, run, call), state.config))
+
+
+def _resolved(state: State, call: Call, row: JsonDict) -> JsonDict:
+    return {**row, **{name: resolved(state, call, row[name]) for name in ("input", "metadata")}}
 
 
 def find_run(state: State, call: Call, run_id: str) -> Run:
@@ -43,8 +52,14 @@ def cancel_run(state: State, call: Call, run_id: str) -> Response:
     run = find_run(state, call, run_id)
     _check_reason(call.request)
     changed = run.cancel(call.now)
-    body = run.to_dict(call.now, signed_urls(state, run, call), state.config)
-    return json_response(201 if changed else 200, body)
+    return json_response(201 if changed else 200, run_object(state, call, run))
+
+
+def statuses(state: State, call: Call) -> Response:
+    """Answer `GET /v1/runs/statuses`."""
+    # choice: the shape is not documented
+    codes = ["queued", "dispatching", "running", "succeeded", "partial_succeeded", "failed"]
+    return json_response(200, {"items": [{"code": code} for code in (*codes, state.config.cancelled_spelling)]})
 
 
 def _check_reason(request: Request) -> None:
@@ -82,7 +97,7 @@ class Cursor:
 def list_runs(state: State, call: Call) -> Response:
     """Answer `GET /v1/runs`."""
     request = call.request
-    limit = _limit(request)
+    limit = limit_of(request)
     names = _fields(request)
     pq = request.param("pq")
     cursor = Cursor.decode(pq) if pq else None
@@ -142,6 +157,8 @@ def _is_younger(run: Run, call: Call) -> bool:
 def _row(state: State, call: Call, run: Run, names: list[str] | None) -> JsonDict:
     urls = signed_urls(state, run, call) if names is None or "output" in names else []
     row = run.to_dict(call.now, urls, state.config)
+    if names is None or "input" in names or "metadata" in names:
+        row = _resolved(state, call, row)
     if not state.config.list_metadata:
         row["metadata"] = None
     if names is None:
@@ -155,15 +172,6 @@ def _row(state: State, call: Call, run: Run, names: list[str] | None) -> JsonDic
 def _fields(request: Request) -> list[str] | None:
     text = request.param("fields")
     return [name.strip() for name in text.split(",") if name.strip()] if text else None
-
-
-def _limit(request: Request) -> int:
-    text = request.param("limit")
-    if text is None:
-        return DEFAULT_LIMIT
-    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
-        raise ApiError.invalid(["query", "limit"], f"Input should be from 1 to {MAX_LIMIT}", "int_range")
-    return int(text)
 
 
 def _descending(request: Request, cursor: Cursor | None) -> bool:

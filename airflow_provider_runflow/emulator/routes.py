@@ -14,15 +14,29 @@ from .wire import ApiError, Request
 
 SEGMENT = r"[^/]+"
 ROUTES: tuple[tuple[str, str, re.Pattern[str]], ...] = (
+    ("models", "GET", re.compile(r"/v1/models")),
+    ("pricing", "GET", re.compile(rf"/v1/models/({SEGMENT})/pricing")),
+    ("model", "GET", re.compile(rf"/v1/models/({SEGMENT}(?:/{SEGMENT})+)(?<!/runs)")),
     ("create", "POST", re.compile(rf"/v1/models/({SEGMENT}(?:/{SEGMENT})+)/runs")),
     ("list", "GET", re.compile(r"/v1/runs")),
+    ("statuses", "GET", re.compile(r"/v1/runs/statuses")),
     ("get", "GET", re.compile(rf"/v1/runs/({SEGMENT})")),
+    ("logs", "GET", re.compile(rf"/v1/runs/({SEGMENT})/logs")),
+    ("log", "GET", re.compile(rf"/v1/runs/({SEGMENT})/logs/({SEGMENT})")),
+    ("callback", "GET", re.compile(rf"/v1/runs/({SEGMENT})/callback")),
     ("cancel", "POST", re.compile(rf"/v1/admin/runs/({SEGMENT})/cancellation")),
+    ("callback_secret", "POST", re.compile(r"/v1/callback-secrets")),
+    ("asset_upload", "POST", re.compile(r"/v1/asset-uploads")),
+    ("asset_confirm", "POST", re.compile(rf"/v1/asset-uploads/({SEGMENT})/confirmations")),
+    ("asset_types", "GET", re.compile(r"/v1/assets/types")),
+    ("asset", "GET", re.compile(rf"/v1/assets/({SEGMENT})")),
     ("me", "GET", re.compile(r"/v1/auth/me")),
     ("balance", "GET", re.compile(r"/v1/billing/balance")),
     ("health", "GET", re.compile(r"/v1/health")),
 )
+# with any method: the signature says which one is right
 OUTPUT = re.compile(rf"/outputs/({SEGMENT})/({SEGMENT})")
+ASSET = re.compile(rf"/assets/({SEGMENT})")
 
 
 @dataclass(frozen=True)
@@ -37,7 +51,10 @@ def match(method: str, path: str) -> Match:
     """Find the route; `missing` and `wrong_method` are routes too, which `check` refuses."""
     output = OUTPUT.fullmatch(path)
     if output is not None:
-        return Match("output", output.groups())  # with any method: the signature says which one is right
+        return Match("output", output.groups())
+    asset = ASSET.fullmatch(path)
+    if asset is not None:
+        return Match("asset_put" if method == "PUT" else "asset_file", asset.groups())
     known = False
     for name, verb, pattern in ROUTES:
         found = pattern.fullmatch(path)

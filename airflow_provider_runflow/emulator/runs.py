@@ -195,7 +195,7 @@ class Run:
             "completed_at": stamp(completed),
             "callback_url": self.callback_url,
             "metadata": self.metadata,
-            "has_logs": False,
+            "has_logs": True,
             "has_node_runs": False,
             "links": {},
             "failure_code": failure.code,

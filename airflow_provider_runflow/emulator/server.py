@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .asgi import Application, Log, create_app
 from .clock import Clock, SystemClock
 from .core import Emulator
+from .courier import Courier
 
 if TYPE_CHECKING:
     import uvicorn
@@ -95,10 +96,12 @@ class EmulatorServer:
         self.url = base_url(self._socket)
         self._ready = threading.Event()
         self._server = uvicorn_server(create_app(self.emulator, self.clock, log), self._ready.set)
+        self._courier = Courier(self.emulator, self.clock, self.url, log)
         self._thread = threading.Thread(target=self._serve, name="runflow-emulator", daemon=True)
 
     def _serve(self) -> None:
-        self._server.run(sockets=[self._socket])
+        with self._courier:
+            self._server.run(sockets=[self._socket])
 
     def start(self) -> EmulatorServer:
         """Serve; return when requests are answered."""

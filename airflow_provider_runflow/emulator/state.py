@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from random import Random
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from .catalogue import NAMESPACE, Model
@@ -16,6 +17,10 @@ from .config import EmulatorConfig
 from .faults import Fault, FaultBook, Plan
 from .runs import Run
 from .wire import Request, Response
+
+if TYPE_CHECKING:
+    from .assets import Asset
+    from .callbacks import Delivery, Secret
 
 REQUEST_LOG = 10_000
 
@@ -64,6 +69,11 @@ class State:
     faults: FaultBook
     runs: dict[str, Run] = field(default_factory=dict)
     idempotency: dict[tuple[str, str], Remembered] = field(default_factory=dict)
+    assets: dict[str, Asset] = field(default_factory=dict)
+    secrets: dict[str, list[Secret]] = field(default_factory=dict)
+    """The secrets that sign the callbacks of each organisation, oldest first."""
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+    """The callback of each run that wants one."""
     requests: Counter[str] = field(default_factory=Counter)
     log: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=REQUEST_LOG))
     windows: dict[str, tuple[int, int]] = field(default_factory=dict)

@@ -9,16 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_runflow.client.clock import Clock, SystemClock
 from airflow_provider_runflow.compat import BaseHook, aread_connection
 from airflow_provider_runflow.exceptions import ConnectionUnreadableError, RunflowError
 
 if TYPE_CHECKING:
+    from airflow_provider_runflow.client.assets import Asset
     from airflow_provider_runflow.client.asynchronous import AsyncRunflowClient
+    from airflow_provider_runflow.client.callbacks import Callback
+    from airflow_provider_runflow.client.catalogue import ModelCard, PriceRule
     from airflow_provider_runflow.client.sync import RunflowClient
-    from airflow_provider_runflow.client.wire import Page, Run
+    from airflow_provider_runflow.client.wire import Balance, Page, Run, RunLog
     from airflow_provider_runflow.hooks.settings import Settings
 
 TEST_TIMEOUT = 8.0
@@ -231,6 +234,89 @@ class RunflowHook(BaseHook):
             self.log.warning("Runflow run %s could not be cancelled, so it goes on and bills: %s", run_id, error)
         else:
             self.log.info("Runflow run %s is %s. Cancelling does not refund.", run_id, run.status_code)
+
+    def get_run_logs(self, run_id: str) -> list[RunLog]:
+        """
+        Read what Runflow logged for a run.
+
+        :param run_id: the run.
+        :raises NotFoundError: no such run for this account.
+        """
+        return list(self.get_conn().run_logs(run_id))
+
+    def list_statuses(self) -> list[str]:
+        """Read every status that a run can have."""
+        return self.get_conn().statuses()
+
+    def get_balance(self) -> Balance:
+        """
+        Read what the organisation can spend, in USD.
+
+        :raises PermissionDeniedError: the key lacks the scope ``credit_balance:read``.
+        """
+        return self.get_conn().balance()
+
+    def list_models(self, *, q: str | None = None) -> list[ModelCard]:
+        """
+        Read the models that the account may use.
+
+        :param q: filter, such as ``slug.eq:'openai/gpt-image-2'``.
+        """
+        return list(self.get_conn().catalogue.list(q=q))
+
+    def get_model(self, model: str) -> ModelCard:
+        """
+        Read one model with its inputs.
+
+        :param model: such as ``openai/gpt-image-2``.
+        :raises NotFoundError: no such model for this account.
+        """
+        return self.get_conn().catalogue.get(model)
+
+    def get_pricing(self, model: str) -> list[PriceRule]:
+        """
+        Read the price rules of a model; a run's ``cost`` is the truth.
+
+        :param model: such as ``openai/gpt-image-2``, or the model's UUID.
+        """
+        return list(self.get_conn().catalogue.pricing(model))
+
+    def upload_asset(self, file: BinaryIO, filename: str, *, mime_type: str | None = None) -> Asset:
+        """
+        Upload a file that runs can take as a reference; free of charge.
+
+        :param file: binary and seekable, 1 byte to 50 MiB from where it stands; never read into memory as a whole.
+        :param filename: 1-500 characters.
+        :param mime_type: by default what the bytes of a picture say, else the filename.
+        :return: the asset; its ``ref`` (``runflow://assets/...``) goes into a model's input.
+        :raises InvalidRequestError: too large, empty, or no telling its type; nothing was uploaded.
+        :raises ApiError: refused, or not reached after five tries.
+        """
+        return self.get_conn().assets.upload(file, filename, mime_type=mime_type)
+
+    def get_asset(self, asset_id: str) -> Asset:
+        """
+        Read an asset; its URL is signed anew.
+
+        :param asset_id: the id, without ``runflow://assets/``.
+        :raises NotFoundError: no such asset for this account.
+        """
+        return self.get_conn().assets.get(asset_id)
+
+    def verify_callback(self, body: bytes, signature: str | None, *, tolerance: timedelta | None = None) -> Callback:
+        """
+        Make sure that a callback comes from Runflow, with the connection's ``callback_secret``, and read it.
+
+        :param body: the raw request body.
+        :param signature: value of the header ``Runflow-Signature``.
+        :param tolerance: see :func:`~airflow_provider_runflow.client.callbacks.verify_signature`.
+        :raises CallbackRejectedError: not signed, wrongly signed, too old, or not a callback.
+        :raises ConfigurationError: the connection has no ``callback_secret``.
+        """
+        from airflow_provider_runflow.client.callbacks import verify_signature
+
+        secret = self.settings.callback_secret or ""
+        return verify_signature(body, signature, secret, tolerance=tolerance, now=self.clock.now())
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask Runflow whether the key works. Free of charge, answers within seconds, never raises."""

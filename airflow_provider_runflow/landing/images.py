@@ -12,7 +12,8 @@ from pathlib import Path
 
 import imagesize
 
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+from airflow_provider_runflow.client.content_type import image_type
+
 # The next marker in JPEG data: 0xFF that is not escaped (00), a restart marker (D0-D7) or a fill byte (FF).
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 
@@ -64,14 +65,9 @@ def inspect(path: Path) -> ImageFacts:
 
 
 def _format(head: bytes) -> tuple[str, str, Callable[[mmap.mmap], None]]:
-    if head.startswith(_PNG_MAGIC):
-        return "image/png", "png", _whole_png
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg", "jpg", _whole_jpeg
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "image/webp", "webp", _whole_webp
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif", "gif", _whole_gif
+    content_type = image_type(head)
+    if content_type is not None:
+        return content_type, *_KINDS[content_type]
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith(b"<"):
         raise NotAnImage("an HTML or XML document")
@@ -81,7 +77,7 @@ def _format(head: bytes) -> tuple[str, str, Callable[[mmap.mmap], None]]:
 
 
 def _whole_png(data: mmap.mmap) -> None:
-    at = len(_PNG_MAGIC)
+    at = 8  # after the magic bytes
     while at + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[at : at + 8])
         if not kind.isalpha():
@@ -119,3 +115,11 @@ def _whole_gif(data: mmap.mmap) -> None:
     # Encoders pad the end with zeros at times.
     if not data[-64:].rstrip(b"\0").endswith(b"\x3b"):
         raise Truncated("a GIF without its end")
+
+
+_KINDS: dict[str, tuple[str, Callable[[mmap.mmap], None]]] = {
+    "image/png": ("png", _whole_png),
+    "image/jpeg": ("jpg", _whole_jpeg),
+    "image/webp": ("webp", _whole_webp),
+    "image/gif": ("gif", _whole_gif),
+}

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from airflow_provider_runflow.client.account import Account
-from airflow_provider_runflow.client.sync import MAX_EMPTY_PAGES
+from airflow_provider_runflow.client.paging import MAX_EMPTY_PAGES
 from airflow_provider_runflow.exceptions import (
     ApiError,
     AuthenticationError,

@@ -206,7 +206,7 @@ class TestWhatIsNotTriedAgain:
     def test_plain_http(self, tmp_path: Path) -> None:
         case = Case(tmp_path, host_with(png()))
         error = case.error(url().replace("https:", "http:"))
-        assert "is plain http, which is read only when the Runflow connection itself is http" in str(error)
+        assert "is plain http, which is used only when the Runflow connection itself is http" in str(error)
         assert case.host.requests == []
 
     def test_a_full_disk(self, tmp_path: Path) -> None:
