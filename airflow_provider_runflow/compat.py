@@ -66,7 +66,7 @@ def call_with_context(function: Callable[..., Any], args: Collection[Any], conte
     try:
         from airflow.sdk.bases.decorator import determine_kwargs
     except ImportError:  # Airflow 3.1
-        from airflow.utils.operator_helpers import determine_kwargs
+        from airflow.utils.operator_helpers import determine_kwargs  # type: ignore[attr-defined]
 
     return function(*args, **determine_kwargs(function, args, context))
 

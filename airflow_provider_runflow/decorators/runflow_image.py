@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from importlib import import_module
 from inspect import Parameter, signature
+from types import new_class
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import DecoratedOperator, context_merge, task_decorator_factory
@@ -88,7 +89,7 @@ def task_class(path: str) -> type[RunflowImageTask]:
         for each in signature(operator.__init__).parameters.values()
         if each.kind is Parameter.KEYWORD_ONLY and each.default is Parameter.empty
     ]
-    body = {
+    body: dict[str, Any] = {
         "__module__": __name__,
         "__doc__": operator.__doc__,
         "placeholders": {each: {} if each == "input" else SET_DURING_EXECUTION for each in required},
@@ -98,8 +99,7 @@ def task_class(path: str) -> type[RunflowImageTask]:
             **operator.template_fields_renderers,
         },
     }
-    made: type[RunflowImageTask] = type(RunflowImageTask)(f"{name}FromFunction", (RunflowImageTask, operator), body)
-    return made
+    return new_class(f"{name}FromFunction", (RunflowImageTask, operator), exec_body=lambda made: made.update(body))
 
 
 def runflow_image_task(
@@ -113,8 +113,8 @@ def runflow_image_task(
     Turn a function into a task that buys and lands pictures: ``@task.runflow_image``.
 
     The function returns the prompt (a text) or parameters of the model (a dict; they win over those given here). What
-    it returns is data, not a template. It runs on the worker before the request is made, at each try again; the first
-    request on record is the one that is resumed, so a function that returns something else at a retry buys nothing more.
+    it returns is data, not a template. It runs on the worker before the request is made, at each try again; a retry
+    resumes the first request on record, so a function that then returns something else buys nothing more.
 
     :param model: model id. Each model of the catalogue has the parameters of its own operator, any other one those of
         :class:`~airflow_provider_runflow.operators.runflow.RunflowModelOperator`.

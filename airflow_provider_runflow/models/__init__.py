@@ -34,7 +34,9 @@ def register(model: ImageModel) -> ImageModel:
     :raises InvalidRequestError: the package itself knows a model of this id.
     """
     if model.id in _MODULES:
-        raise InvalidRequestError(f"model={model.id!r}: already in the catalogue; an entry of one's own needs its own id.")
+        raise InvalidRequestError(
+            f"model={model.id!r}: already in the catalogue; an entry of one's own needs its own id."
+        )
     _registered[model.id] = model
     return model
 

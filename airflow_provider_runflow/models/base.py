@@ -17,8 +17,8 @@ from airflow_provider_runflow.exceptions import InvalidRequestError
 
 # The one switch that is refused for every model, whatever Runflow says of it (reference, 3.4).
 SYNC_MODE_REFUSED = (
-    "sync_mode: is not possible here. Runflow keeps its result nowhere, so a picture whose answer gets lost would be paid "
-    "and gone; leave it out."
+    "sync_mode: is not possible here. Runflow keeps its result nowhere, so a picture whose answer gets lost would be "
+    "paid and gone; leave it out."
 )
 
 

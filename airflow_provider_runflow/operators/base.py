@@ -172,7 +172,7 @@ class RunflowRunOperator(BaseOperator):
             setattr(self, name, value)
 
     def before_request(self, context: Any) -> None:
-        """Give parameters their final values: called when templates are rendered, before the request is made of them."""
+        """Give parameters their final values: called after rendering, before the request is made of them."""
 
     def check_request(self, request: Request) -> None:
         """

@@ -15,7 +15,8 @@ class GptImage15Operator(RunflowRunOperator):
     Generate pictures with GPT Image 1.5 and land them in object storage; each is paid once.
 
     Prices are estimates (model page), by quality and size: $0.009-0.013 a picture at low, $0.034-0.051 at medium,
-    $0.133-0.200 at high quality; an older page adds a price for tokens of text. The run's own ``cost_usd`` is the truth.
+    $0.133-0.200 at high quality; an older page adds a price for tokens of text. The run's own ``cost_usd`` is the
+    truth.
 
     All parameters of :class:`~airflow_provider_runflow.operators.base.RunflowRunOperator` apply as well.
 

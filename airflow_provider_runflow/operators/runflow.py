@@ -26,8 +26,9 @@ class RunflowModelOperator(RunflowRunOperator):
 
     :param model: model id, such as ``google/nano-banana-pro``. (templated)
     :param input: the model's parameters, by the names of its page. It is data, not a template: copy may contain
-        ``{{ }}``, and every text is sent letter by letter. Outputs of other tasks within it are filled in. Of an http(s)
-        address the query does not count for whether two requests are the same: a presigned one differs at each try.
+        ``{{ }}``, and every text is sent letter by letter. Outputs of other tasks within it are filled in. Of an
+        http(s) address the query does not count for whether two requests are the same: a presigned one differs at each
+        try.
     :param render_items: render the texts within ``input`` as templates after all.
     :param check_schema: before submitting, ask Runflow which parameters the model has (``GET /v1/models/…``), and
         submit nothing when one does not exist or a required one is missing.
