@@ -210,8 +210,9 @@ def _naming_the_host(url: str, method: str = "GET") -> Iterator[None]:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         cause = strip_queries(str(error)) or "no further detail"
+        # Not chained: the cause may quote the URL whole, and a traceback would show it.
         raise TransportError(
             f"no complete answer from {host_of(url)} ({type(error).__name__}: {cause}); "
             f"a firewall or proxy must allow this host",
             request=f"{method} {redact_url(url)}",
-        ) from error
+        ) from None

@@ -69,16 +69,24 @@ AFTER = {
     "LandingError": "default",
     "OutputsGoneError": "never",
 }
+# Whether a callback is believed moves no money: the run can always be read.
+CALLBACKS = {
+    "CallbackRejectedError": "never",
+    "SignatureMissingError": "never",
+    "SignatureMismatchError": "never",
+    "CallbackExpiredError": "never",
+    "CallbackMalformedError": "never",
+}
 
 
 class TestTheHierarchy:
-    def test_every_error_is_before_money_or_after_it_and_never_both(self) -> None:
+    def test_every_error_of_a_task_is_before_money_or_after_it_and_never_both(self) -> None:
         before = {kind.__name__ for kind in classes() if issubclass(kind, BeforeMoneyError)}
         after = {kind.__name__ for kind in classes() if issubclass(kind, AfterMoneyError)}
         assert (before, after) == (set(BEFORE), set(AFTER))
-        assert {kind.__name__ for kind in classes()} == before | after | {"RunflowError"}
+        assert {kind.__name__ for kind in classes()} == before | after | set(CALLBACKS) | {"RunflowError"}
 
-    @pytest.mark.parametrize(("name", "retry"), [*BEFORE.items(), *AFTER.items()])
+    @pytest.mark.parametrize(("name", "retry"), [*BEFORE.items(), *AFTER.items(), *CALLBACKS.items()])
     def test_each_says_whether_a_retry_can_help(self, name: str, retry: str) -> None:
         assert getattr(exceptions, name).retry == retry
 

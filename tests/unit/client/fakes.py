@@ -58,7 +58,10 @@ class Script:
 
     @property
     def bodies(self) -> list[Any]:
-        return [json.loads(request.content) for request in self.requests]
+        return self.bodies_of("POST", "PUT", "GET")
+
+    def bodies_of(self, *methods: str) -> list[Any]:
+        return [json.loads(request.content) for request in self.requests if request.method in methods]
 
 
 class Sync:

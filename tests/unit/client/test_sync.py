@@ -380,6 +380,105 @@ class TestChecking:
         assert (len(client.script.requests), client.slept) == (1, [])
 
 
+class TestLogs:
+    LINE = {
+        "id": "l1",
+        "run_id": RUN_ID,
+        "level_code": "info",
+        "message": "stored https://bucket.test/a.png?X-Amz-Signature=secret",
+        "timestamp": "2026-05-06T10:00:00Z",
+        "meta": {"node": 1},
+        "run": {"id": RUN_ID},
+    }
+
+    def test_all_lines_are_read_over_all_pages(self) -> None:
+        client = Sync(ok({"items": [self.LINE], "next": "c2"}), ok({"items": [self.LINE | {"id": "l2"}], "next": None}))
+        lines = list(client.client.run_logs(RUN_ID))
+        assert [line.id for line in lines] == ["l1", "l2"]
+        assert [request.url.raw_path.decode() for request in client.script.requests] == [
+            f"/v1/runs/{RUN_ID}/logs",
+            f"/v1/runs/{RUN_ID}/logs?pq=c2",
+        ]
+
+    def test_a_line_shows_no_presigned_query(self) -> None:
+        (line,) = Sync(ok({"items": [self.LINE]})).client.run_logs(RUN_ID)
+        assert line.message == "stored https://bucket.test/a.png"
+        assert line.meta == {"node": 1}
+
+    def test_everything_in_a_line_may_be_null(self) -> None:
+        (line,) = Sync(ok({"items": [dict.fromkeys(self.LINE)]})).client.run_logs(RUN_ID)
+        assert (line.message, line.timestamp) == (None, None)
+
+    def test_an_unknown_run_is_not_found(self) -> None:
+        with pytest.raises(NotFoundError):
+            list(Sync(says(404)).client.run_logs(RUN_ID))
+
+
+class TestStatuses:
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            ["queued", "canceled"],
+            {"items": ["queued", "cancelled"]},
+            {"statuses": [{"code": "queued"}, {"code": "canceled"}]},
+            {"items": [{"status_code": "queued", "name": "Queued"}, {"status_code": "canceled"}], "next": None},
+            [{"id": 1, "code": "queued"}, {"id": 2, "code": "canceled"}, {"id": 3, "code": "cancelled"}],
+        ],
+    )
+    def test_they_are_read_from_any_shape_since_none_is_documented(self, answer: Any) -> None:
+        client = Sync(ok(answer))
+        assert client.client.statuses() == ["queued", "cancelled"]
+        assert client.script.requests[0].url.path == "/v1/runs/statuses"
+
+    @pytest.mark.parametrize("answer", [[], {}, {"items": []}, {"queued": True}, [1, None], "queued", None])
+    def test_an_answer_without_any_status_is_malformed(self, answer: Any) -> None:
+        with pytest.raises(MalformedResponseError):
+            Sync(ok(answer)).client.statuses()
+
+
+class TestBalance:
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {"id": "b1", "balance": "124.500000", "low_balance_threshold": "5", "updated_at": "2026-05-06T10:00:00Z"},
+            {"balance": 124.5, "low_balance_threshold": None},
+            {"balance_cents": 12450, "currency": "USD"},
+            {"items": [{"balance_usd": "124.50"}]},
+            {"items": [{"balance": None, "balance_usd": None, "balance_cents": 12450}]},
+        ],
+    )
+    def test_it_is_a_decimal_whichever_of_the_three_shapes_it_came_in(self, answer: Any) -> None:
+        client = Sync(ok(answer))
+        balance = client.client.balance()
+        assert balance.balance == Decimal("124.5")
+        assert isinstance(balance.balance, Decimal)
+        assert [request.url.path for request in client.script.requests] == ["/v1/billing/balance"]
+
+    def test_the_threshold_is_told_where_there_is_one(self) -> None:
+        answer = ok({"balance": "1", "low_balance_threshold": "5.00"})
+        assert Sync(answer).client.balance().low_balance_threshold == Decimal(5)
+
+    def test_the_path_of_an_older_client_is_asked_where_the_references_is_not_found(self) -> None:
+        client = Sync(says(404), ok({"items": [{"balance_usd": "0"}]}))
+        assert client.client.balance().balance == 0
+        assert [request.url.path for request in client.script.requests] == [
+            "/v1/billing/balance",
+            "/v1/credit-balances",
+        ]
+
+    def test_a_key_that_may_not_see_it_hears_which_scope_it_lacks(self) -> None:
+        with pytest.raises(PermissionDeniedError) as caught:
+            Sync(says(403)).client.balance()
+        assert "credit_balance:read" in caught.value.help
+
+    @pytest.mark.parametrize(
+        "answer", [{}, [], {"balance": "much"}, {"items": []}, {"balance": None}, {"items": ["x"]}]
+    )
+    def test_an_answer_without_an_amount_is_malformed_and_not_zero(self, answer: Any) -> None:
+        with pytest.raises(MalformedResponseError):
+            Sync(ok(answer)).client.balance()
+
+
 def test_a_closed_client_has_closed_its_connections() -> None:
     client = Sync(CREATED)
     with client.client as entered:

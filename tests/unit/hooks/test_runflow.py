@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import hmac
+import io
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -12,9 +15,11 @@ import pytest
 from airflow_provider_runflow.client.asynchronous import AsyncRunflowClient
 from airflow_provider_runflow.client.sync import RunflowClient
 from airflow_provider_runflow.exceptions import (
+    CallbackExpiredError,
     ConfigurationError,
     NotFoundError,
     PermissionDeniedError,
+    SignatureMismatchError,
     SubmissionUncertainError,
 )
 from airflow_provider_runflow.hooks.runflow import TEST_TIMEOUT, RunflowHook
@@ -161,6 +166,69 @@ class TestRuns:
         start = world.now
         RunflowHook().get_run(RUN_ID)
         assert world.passed(start) == 21
+
+
+class TestTheRestOfTheApi:
+    """Thin: what each does is told where the client is tested; here it is the connection's key, clock and secret."""
+
+    def test_logs_models_and_prices_come_as_lists(self, world: World) -> None:
+        world.answers(ok({"items": [{"id": "l1", "message": "queued"}], "next": None}))
+        assert [line.message for line in RunflowHook().get_run_logs(RUN_ID)] == ["queued"]
+        world.answers(ok({"items": [{"id": "m1", "slug": MODEL}], "next": None}))
+        assert [card.slug for card in RunflowHook().list_models(q=f"slug.eq:'{MODEL}'")] == [MODEL]
+        world.answers(ok({"id": "m1", "slug": MODEL}))
+        assert RunflowHook().get_model(MODEL).id == "m1"
+        world.answers(ok({"items": [{"price": "0.009"}], "next": None}))
+        assert [str(rule.price) for rule in RunflowHook().get_pricing("m1")] == ["0.009"]
+
+    def test_balance_and_statuses(self, world: World) -> None:
+        world.answers(ok({"balance": "12.5"}))
+        assert str(RunflowHook().get_balance().balance) == "12.5"
+        world.answers(ok(["queued", "canceled"]))
+        assert RunflowHook().list_statuses() == ["queued", "cancelled"]
+
+    def test_an_upload_waits_on_the_hooks_clock_and_keeps_the_key_from_the_storage_host(self, world: World) -> None:
+        script = world.answers(
+            ok({"asset_id": "a1", "upload_url": "https://storage.test/a1?sig=1"}, 201),
+            says(503),
+            httpx.Response(200),
+            ok({"id": "a1"}, 201),
+        )
+        start = world.now
+        asset = RunflowHook().upload_asset(io.BytesIO(b"GIF89a......"), "logo.gif")
+        assert asset.ref == "runflow://assets/a1"
+        assert world.passed(start) == 1
+        assert ["authorization" in request.headers for request in script.requests] == [True, False, False, True]
+
+    def test_an_asset_is_read_by_its_id(self, world: World) -> None:
+        world.answers(ok({"id": "a1", "url": "https://storage.test/a1?sig=1"}))
+        assert RunflowHook().get_asset("a1").ref == "runflow://assets/a1"
+
+
+class TestCallbacks:
+    BODY = b'{"event":"run.completed","run_id":"r1","status":"succeeded","completed_at":"2026-11-22T10:00:00+00:00"}'
+    SECRET = "whsec_never_show_this_secret"
+
+    def signature(self) -> str:
+        return hmac.new(self.SECRET.encode(), self.BODY, "sha256").hexdigest()
+
+    def test_are_verified_with_the_connections_secret_on_the_hooks_clock(self, world: World) -> None:
+        world.connect(extra={"callback_secret": self.SECRET})
+        hook = RunflowHook()
+        assert hook.verify_callback(self.BODY, self.signature(), tolerance=timedelta(hours=1)).run_id == "r1"
+        world.clock.advance(3601)
+        with pytest.raises(CallbackExpiredError):
+            hook.verify_callback(self.BODY, self.signature(), tolerance=timedelta(hours=1))
+
+    def test_a_connection_without_a_secret_believes_nobody_and_says_where_to_put_it(self, world: World) -> None:
+        with pytest.raises(ConfigurationError, match="put it into the connection's extra as callback_secret"):
+            RunflowHook().verify_callback(self.BODY, self.signature())
+
+    def test_no_refusal_shows_the_secret(self, world: World) -> None:
+        world.connect(extra={"callback_secret": self.SECRET})
+        with pytest.raises(SignatureMismatchError) as caught:
+            RunflowHook().verify_callback(self.BODY, "0" * 64)
+        assert self.SECRET not in texts_of(caught.value)
 
 
 class TestCancelling:

@@ -367,7 +367,7 @@ class TestTheApiSaysNo:
         [
             ({"status": 401, "code": "UNAUTHORIZED"}, "Correct the API key", "failed"),
             ({"status": 402, "code": "INSUFFICIENT_CREDIT"}, "Top up the balance", "failed"),
-            ({"status": 403, "code": "PERMISSION_DENIED"}, "scopes runs:create and runs:read", "failed"),
+            ({"status": 403, "code": "PERMISSION_DENIED"}, "scopes that the request needs (runs:create", "failed"),
             ({"status": 404, "code": "MODEL_NOT_FOUND"}, "Check the model id", "failed"),
             ({"status": 422, "code": "VALIDATION_ERROR"}, "Correct what Runflow names", "failed"),
             ({"status": 400, "code": "BAD_REQUEST"}, "Correct what Runflow names", "failed"),
