@@ -15,10 +15,12 @@ from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 
 from airflow_provider_runflow.compat import call_with_context
 from airflow_provider_runflow.exceptions import InvalidRequestError
-from airflow_provider_runflow.operators.base import RunflowRunOperator
+from airflow_provider_runflow.operators.base import RunflowRunOperator, mask_queries
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.decorator import TaskDecorator
+
+    from airflow_provider_runflow.operators.paid_run import PaidRun
 
 DEFAULT_MODEL = "openai/gpt-image-2"
 # The operator of each model; every other model has RunflowModelOperator.
@@ -36,6 +38,8 @@ class RunflowImageTask(DecoratedOperator, RunflowRunOperator):
     """The operator of a model, whose parameters a function returns."""
 
     custom_operator_name = "@task.runflow_image"
+    # What the function returned takes the place of the placeholders in the UI.
+    overwrite_rtif_after_execution = True
     # What the operator insists on, and what to give it until the function has been asked.
     placeholders: ClassVar[Mapping[str, Any]] = {}
 
@@ -67,12 +71,17 @@ class RunflowImageTask(DecoratedOperator, RunflowRunOperator):
                 f"{self.python_callable.__name__} returned {type(told).__name__}: a task of @task.runflow_image must "
                 "return the prompt (a text) or the model's parameters (a dict)."
             )
+        mask_queries(told)
         self.take({"prompt": told} if isinstance(told, str) else told)
         for name in self.placeholders:
             if getattr(self, name) is SET_DURING_EXECUTION:
                 setattr(self, name, None)
-        # Shown in the UI from now on, instead of the placeholder.
-        self.overwrite_rtif_after_execution = True
+
+    def show_run(self, context: Any, job: PaidRun, result: Mapping[str, Any] | None = None) -> None:
+        """Show the run and what it was asked for: after a wait the function is not asked again."""
+        super().show_run(context, job, result)
+        own = {wire: name for name, wire in self.wire_names.items()}
+        self.take({own.get(name, name): value for name, value in job.request.input.items()})
 
 
 @cache
