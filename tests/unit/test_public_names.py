@@ -43,6 +43,55 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "image_size": None,
         "output_format": "png",
     },
+    "operators.gpt_image_2.GptImage2EditOperator": {
+        "prompt": REQUIRED,
+        "references": REQUIRED,
+        "mask": None,
+        "quality": "high",
+        "num_images": 1,
+        "image_size": None,
+        "output_format": "png",
+    },
+    "operators.gpt_image_1_5.GptImage15Operator": {
+        "prompt": REQUIRED,
+        "quality": "high",
+        "num_images": 1,
+        "image_size": None,
+        "background": None,
+        "output_format": "png",
+    },
+    "operators.gpt_image_1_5.GptImage15EditOperator": {
+        "prompt": REQUIRED,
+        "references": REQUIRED,
+        "mask": None,
+        "quality": None,
+        "num_images": None,
+        "image_size": None,
+        "background": None,
+        "output_format": None,
+    },
+    "operators.flux.Flux11ProOperator": {"prompt": REQUIRED, "width": None, "height": None, "seed": None},
+    "operators.flux.Flux11ProUltraOperator": {
+        "prompt": REQUIRED,
+        "aspect_ratio": None,
+        "raw": None,
+        "num_images": None,
+        "output_format": None,
+    },
+    "operators.runflow.RunflowModelOperator": {
+        "model": REQUIRED,
+        "input": REQUIRED,
+        "render_items": False,
+        "check_schema": False,
+    },
+    "decorators.runflow_image.runflow_image_task": {
+        "python_callable": None,
+        "model": "openai/gpt-image-2",
+        "multiple_outputs": True,
+    },
+    "estimate.estimate_cost": {"model": REQUIRED},
+    "models.register": {"model": REQUIRED},
+    "models.base.ImageModel": {"id": REQUIRED, "input": REQUIRED, "price": REQUIRED, "output_format": "png"},
     "triggers.run_completion.RunCompletionTrigger": {
         "run_id": REQUIRED,
         "runflow_conn_id": REQUIRED,
@@ -125,9 +174,10 @@ EXCEPTIONS = {
 
 
 def resolve(path: str) -> Any:
-    parts = path.split(".")
-    found = import_module(f"airflow_provider_runflow.{parts[0]}.{parts[1]}")
-    for name in parts[2:]:
+    found: Any = import_module("airflow_provider_runflow")
+    for name in path.split("."):
+        if not hasattr(found, name):
+            import_module(f"{found.__name__}.{name}")
         found = getattr(found, name)
     return found
 
