@@ -77,6 +77,8 @@ class Run(BaseModel):
     status_code: Annotated[str, BeforeValidator(same_status)]
     client_ref: Text = None
     metadata: Mapped = None
+    # As Runflow shows it; references in it may be signed anew at every read.
+    input: Mapped = Field(default=None, repr=False)
     # Its URLs are secrets while they live.
     output: Mapped = Field(default=None, repr=False)
     cost: Money = None

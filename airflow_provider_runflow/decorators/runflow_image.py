@@ -71,6 +71,7 @@ class RunflowImageTask(DecoratedOperator, RunflowRunOperator):
                 f"{self.python_callable.__name__} returned {type(told).__name__}: a task of @task.runflow_image must "
                 "return the prompt (a text) or the model's parameters (a dict)."
             )
+        self.request_is_literal = False
         mask_queries(told)
         self.take({"prompt": told} if isinstance(told, str) else told)
         for name in self.placeholders:

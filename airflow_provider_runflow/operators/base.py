@@ -141,8 +141,14 @@ class RunflowRunOperator(BaseOperator):
 
         :raises InvalidRequestError: naming parameter, value and rule.
         """
+        names = (*self.input_fields, "variation", "item_key")
+        self.request_is_literal = all(self.is_known(name) for name in names)
         if not getattr(self, "_BaseOperator__from_mapped", False):
             check_operator(self)
+
+    def is_known(self, name: str) -> bool:
+        """Whether a parameter has its final value when the DAG is parsed."""
+        return is_literal(getattr(self, name), self.template_ext)
 
     def model_input(self, *, rendered: bool) -> dict[str, Any]:
         """
@@ -155,7 +161,7 @@ class RunflowRunOperator(BaseOperator):
 
         wire = {name: self.wire_names.get(name, name) for name in self.input_fields}
         given = {wire[name]: getattr(self, name) for name in wire}
-        later = () if rendered else {name for name, value in given.items() if not is_literal(value, self.template_ext)}
+        later = () if rendered else {wire[name] for name in wire if not self.is_known(name)}
         return get_model(self.model).validate(given, skip=later, called={wire[name]: name for name in wire})
 
     def take(self, parameters: Mapping[str, Any]) -> None:

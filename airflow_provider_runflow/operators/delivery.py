@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -64,13 +64,13 @@ class Delivery:
         """Find before the money is spent what would keep a picture from landing."""
         from airflow_provider_runflow.landing.land import check_before_money
 
-        check_before_money(self._job(request, 0), self.store, self.sidecar_store)
+        check_before_money(self._job(request, self.scope), self.store, self.sidecar_store)
 
-    def find(self, request: Request) -> Found | None:
+    def find(self, request: Request, scope: Scope) -> Found | None:
         """Find this very request's pictures where they would land."""
         from airflow_provider_runflow.landing.land import find_landed
 
-        return find_landed(self._job(request, 0), self.store, self.sidecar_store)
+        return find_landed(self._job(request, scope), self.store, self.sidecar_store)
 
     def still_there(self, result: Mapping[str, Any]) -> bool:
         """Whether everything that a recorded result names is still in the destination, unchanged."""
@@ -91,7 +91,7 @@ class Delivery:
         account = self.hook.settings.account
         with StorageClient(ssl_context(), allow_http=account.allows_http, transport=self.hook.transport) as client:
             landed = land(
-                self._job(record.request, record.ordinal),
+                self._job(record.request, self._scope_of(record), record.ordinal),
                 run.id,
                 run.output_urls,
                 money_text(run.cost),
@@ -114,10 +114,13 @@ class Delivery:
                 "A retry cannot help; another `variation` buys a new picture."
             ) from error
 
-    def _job(self, request: Request, ordinal: int) -> Job:
+    def _scope_of(self, record: Record) -> Scope:
+        return replace(self.scope, client_ref=record.client_ref, item_key=record.item_key)
+
+    def _job(self, request: Request, scope: Scope, ordinal: int = 0) -> Job:
         from airflow_provider_runflow.landing.job import Job
 
-        task, prompt = self.scope.task, request.input.get("prompt")
+        task, prompt = scope.task, request.input.get("prompt")
         return Job(
             model=request.model,
             input=request.input,
@@ -125,12 +128,12 @@ class Delivery:
             variation=request.variation,
             labels={},
             alt_text=None,
-            client_ref=self.scope.client_ref,
-            item_key=self.scope.item_key,
+            client_ref=scope.client_ref,
+            item_key=scope.item_key,
             fingerprint=request.fingerprint,
             fingerprint_version=FINGERPRINT_VERSION,
             ordinal=ordinal,
-            request=request_token(self.scope, request.fingerprint),
+            request=request_token(scope, request.fingerprint),
             num_images=request.num_images,
             ext=format_of(request.model, request.input),
             filename_pattern=self.filename_pattern,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -101,12 +101,13 @@ class PaidRun:
         if landed is not None:
             return landed
         self.standing = self.engine.resolve(self.request, record)
-        return None
+        return self._landed_elsewhere()
 
     def without_waiting(self) -> dict[str, Any]:
         """Return the facts of the run as submitted."""
         record = self.bought.record
         run = self.bought.run or Run(id=str(record.run_id), status_code="queued")
+        self._hand_over(record)
         return make_result(record, run, [])
 
     def look_once(self) -> dict[str, Any] | None:
@@ -183,6 +184,7 @@ class PaidRun:
         landed = self._landed_before(record)
         if landed is None:
             self.standing = self.engine.resolve(self.request, record, may_submit=False)
+            landed = self._landed_elsewhere()
         return landed
 
     def _landed_before(self, record: Record | None) -> dict[str, Any] | None:
@@ -201,11 +203,17 @@ class PaidRun:
             return None
         if self.delivery is None or (record is not None and record.run_id is not None):
             return None
-        return self._found_at_destination(self.delivery, record)
+        return self._found_at_destination(self.delivery, record.request if record else self.request, self.scope)
 
-    def _found_at_destination(self, delivery: Delivery, record: Record | None) -> dict[str, Any] | None:
-        request = record.request if record else self.request
-        found = delivery.find(request)
+    def _landed_elsewhere(self) -> dict[str, Any] | None:
+        """Find what an item landed before the mapped list shifted; Runflow may not have those pictures any more."""
+        scope = self.engine.scope
+        if self.delivery is None or self.standing is None or scope.item_key == self.scope.item_key:
+            return None
+        return self._found_at_destination(self.delivery, self.standing.record.request, scope)
+
+    def _found_at_destination(self, delivery: Delivery, request: Request, scope: Scope) -> dict[str, Any] | None:
+        found = delivery.find(request, scope)
         if found is None:
             return None
         images = [image.as_dict() for image in found.images]
@@ -216,6 +224,9 @@ class PaidRun:
         self._record_landed(landed, result)
         self._say_reused(run.id)
         return self._judged(result, landed)
+
+    def _hand_over(self, record: Record) -> None:
+        self.engine.remember(replace(record, handed_over=True))
 
     def _record_landed(self, record: Record, result: Mapping[str, Any]) -> None:
         self.engine.remember(record.moved("landed", self.hook.clock.now(), result=result))
@@ -235,6 +246,7 @@ class PaidRun:
                 "reads it again for $0; another `variation` buys a new picture."
             )
         if self.delivery is None:
+            self._hand_over(record)
             return self._judged(make_result(record, run, not_landed(len(run.output_urls))), record)
         try:
             images = self.delivery.land(record, run)
@@ -269,7 +281,7 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
     :param pending: what the task recorded when it deferred; ``None`` starts from the rendered parameters.
     :raises InvalidRequestError: a rendered parameter breaks a rule; nothing is submitted.
     """
-    task = _task_identity(context["ti"], operator)
+    task = _task_identity(context, operator)
     destination = _destination(operator)
     record = Record.from_json(pending) if pending else None
     if record is not None:
@@ -378,7 +390,8 @@ def _destination(operator: RunflowRunOperator) -> str | None:
     return conf.get("runflow", "default_destination", fallback=None) or None
 
 
-def _task_identity(ti: Any, operator: RunflowRunOperator) -> TaskIdentity:
+def _task_identity(context: Any, operator: RunflowRunOperator) -> TaskIdentity:
+    ti, dag_run = context["ti"], context["dag_run"]
     max_tries = int(getattr(ti, "max_tries", 0) or 0)
     map_index = getattr(ti, "map_index", -1)
     return TaskIdentity(
@@ -388,6 +401,9 @@ def _task_identity(ti: Any, operator: RunflowRunOperator) -> TaskIdentity:
         map_index=-1 if map_index is None else map_index,
         go=max_tries,
         first_try=ti.try_number <= 1 and max_tries <= (operator.retries or 0),
+        literal=operator.request_is_literal,
+        clears=int(getattr(dag_run, "clear_number", 0) or 0),
+        since=getattr(dag_run, "run_after", None),
     )
 
 

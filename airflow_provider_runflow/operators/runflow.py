@@ -36,7 +36,8 @@ class RunflowModelOperator(RunflowRunOperator):
         anything is submitted.
     """
 
-    template_fields: Sequence[str] = ("model", "input", *RunflowRunOperator.template_fields)
+    input_fields: ClassVar[tuple[str, ...]] = ("model", "input")
+    template_fields: Sequence[str] = (*input_fields, *RunflowRunOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **RunflowRunOperator.template_fields_renderers,
         "input": "json",
@@ -58,13 +59,19 @@ class RunflowModelOperator(RunflowRunOperator):
         self.check_schema = check_schema
         self.check_parameters()
 
+    def is_known(self, name: str) -> bool:
+        """Whether a parameter has its final value when the DAG is parsed; of data only outputs of tasks have not."""
+        if name != "input":
+            return super().is_known(name)
+        return is_literal(self.input, self.template_ext, templated=self.render_items)
+
     def model_input(self, *, rendered: bool) -> dict[str, Any]:
         """Check what can be known of a model that nothing here knows."""
         from airflow_provider_runflow.client.protocol import runs_path
 
-        if rendered or is_literal(self.model):
+        if rendered or self.is_known("model"):
             runs_path(self.model)
-        if rendered or is_literal(self.input, self.template_ext, templated=self.render_items):
+        if rendered or self.is_known("input"):
             return as_json_object(self.input)
         return {}
 

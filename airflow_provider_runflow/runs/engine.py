@@ -8,6 +8,7 @@ can fail; and whenever the outcome of a submission is unknown, Runflow is asked 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from typing import Any
 
 from airflow_provider_runflow.client.clock import Clock
 from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import (
     ApiError,
@@ -24,18 +26,25 @@ from airflow_provider_runflow.exceptions import (
     InvalidRequestError,
     JournalError,
     NotFoundError,
-    OutputsGoneError,
     PermissionDeniedError,
     RunUnreachableError,
     SubmissionUncertainError,
     SubmissionUnknownError,
 )
 from airflow_provider_runflow.runs import resolution
-from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, idempotency_key, run_metadata, unsigned
+from airflow_provider_runflow.runs.identity import (
+    METADATA_KEY,
+    OnUnknown,
+    Request,
+    Scope,
+    idempotency_key,
+    run_metadata,
+)
 from airflow_provider_runflow.runs.journal import Journal, Record
 from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, look_up, read_or_wait, unread
 from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
-from airflow_provider_runflow.runs.resolution import Land, LookAgain, Move, Stop, Submit, Unknown, Wait
+from airflow_provider_runflow.runs.recall import continued, landed_and_gone
+from airflow_provider_runflow.runs.resolution import Candidate, Land, LookAgain, Move, Stop, Submit, Unknown, Wait
 
 MAX_SUBMISSIONS = 3
 SAFE_RETRY = "A retry of the task looks for the run before it pays."
@@ -85,6 +94,9 @@ class RunEngine:
     before_submit: Callable[[Request], None] = lambda request: None
     slot: str = ""
     _sent: bool = field(default=False, init=False)
+    _refused: bool = field(default=False, init=False)
+    _recorded: bool = field(default=False, init=False)
+    _found: dict[str, Candidate] = field(default_factory=dict, init=False)
 
     @property
     def sent(self) -> bool:
@@ -93,30 +105,29 @@ class RunEngine:
 
     def recall(self, request: Request) -> Record | None:
         """
-        Return the record that this attempt continues, if there is one.
-
-        Within one go the first recorded request wins, even if a template renders otherwise now: it may be paid already.
-        After a clear, another request is another picture.
+        Return the record that this attempt continues, if there is one (see :func:`continued`).
 
         :raises JournalError: when the journal cannot be read; nothing was sent.
         """
-        record = self.journal.read(self.slot)
-        if record is None:
+        known = self.journal.read(self.slot)
+        self._recorded = known is not None
+        record = continued(known, request, self.scope, self.log)
+        if record is None or known is None:
             return None
-        if record.go == self.scope.task.go and record.state != "rejected":
-            self._warn_of_drift(record, request)
-            return record
-        theirs = (record.fingerprint, record.client_ref, record.item_key)
-        if theirs == (request.fingerprint, self.scope.client_ref, self.scope.item_key):
-            return replace(record, go=self.scope.task.go)
-        if record.state in ("submitted", "intent"):
-            self.log.warning(
-                "Before it was cleared, this task bought another request: %s of client_ref %s. It is paid if it "
-                "succeeds, and this task does not land it any more.",
-                f"Runflow run {record.run_id}" if record.run_id else "a submission of unknown outcome",
-                record.client_ref,
-            )
-        return None
+        adopted = known.go != record.go and known.client_ref != self.scope.client_ref
+        return None if adopted and not self._may_deliver(record) else record
+
+    def _may_deliver(self, record: Record) -> bool:
+        """Whether what was bought in another scope may still bring pictures; if not, a clear buys new ones."""
+        if record.account != self.account or record.run_id is None:
+            return record.account == self.account
+        try:
+            run = self.api.get_run(record.run_id)
+        except NotFoundError:
+            return False
+        except ApiError:
+            return True
+        return run.is_delivered or not run.is_terminal
 
     def resolve(self, request: Request, record: Record | None, *, may_submit: bool = True) -> Standing | None:
         """
@@ -203,7 +214,7 @@ class RunEngine:
             if record.submitted_at and self.clock.now() - record.submitted_at < NOT_FOUND_FOR:
                 return Wait(unread(run_id), record.ordinal)  # too new for this reader, maybe
             if record.state == "landed":
-                return Stop(_landed_and_gone(record))
+                return Stop(landed_and_gone(record))
             why = f"Runflow does not know the recorded run {run_id} (another account, or no longer kept)"
             return Unknown(why, record.ordinal + 1)
         except (AuthenticationError, PermissionDeniedError) as error:
@@ -217,27 +228,20 @@ class RunEngine:
             return Wait(unread(run_id), record.ordinal)
 
     def _look(self, request: Request, record: Record | None) -> Move:
-        now = self.clock.now()
+        now, self._refused = self.clock.now(), False
         try:
-            found = look_up(
-                self.api,
-                self.scope.client_ref,
-                item_key=self.scope.item_key,
-                fingerprint=request.fingerprint,
-            )
+            found = look_up(self.api, self.scope, request.fingerprint, journal=self.journal.remembers)
         except LookUpRefused as refused:
+            self._refused = True
             self.log.warning(
                 "Runflow does not let this key list runs (%s). The journal and the idempotency key are what is left "
                 "against paying twice.",
                 refused,
             )
-            return resolution.on_refused(
-                record,
-                now,
-                # A journal lives within one DAG run: of a scope that spans them, it cannot know that nothing was sent.
-                journal_knows=self.journal.remembers and not self.scope.spans_dag_runs,
-                first_try=self.scope.task.first_try and not self.scope.spans_dag_runs,
-            )
+            # After a clear an empty journal tells nothing: Airflow may drop what a successful task has on record.
+            remembers = self.journal.remembers and (self._recorded or self.scope.task.clears == 0)
+            return resolution.on_refused(record, now, self.scope, remembers=remembers)
+        self._found = {each.run.id: each for each in found}
         move = resolution.on_found(found, record, now)
         if not isinstance(move, Land):
             return move
@@ -249,6 +253,7 @@ class RunEngine:
             known = record if record.state == "submitted" else record.moved("submitted", record.at)
         else:
             submitted_at = move.run.created_at or self.clock.now()
+            request = self._as_bought(move.run, request)
             known = self._record("submitted", request, move.ordinal, run_id=move.run.id, submitted_at=submitted_at)
         self.remember(known)
         if self._sent:
@@ -259,6 +264,23 @@ class RunEngine:
             self.log.info("Attached to Runflow run %s (%s), submitted %s: this attempt pays $0.", *told)
         return Standing(known, move.run, attached=not self._sent)
 
+    def _as_bought(self, run: Run, request: Request) -> Request:
+        """Take over the item key of a run that was found, and its request, should another one have been bought."""
+        found = self._found.get(run.id)
+        if found is None:
+            return request
+        if found.item_key != self.scope.item_key:
+            self.log.info("It was bought under map index %s: the mapped list has shifted since.", found.item_key)
+            self.scope = replace(self.scope, item_key=found.item_key)
+        if found.fingerprint == request.fingerprint:
+            return request
+        self.log.warning(
+            "An earlier try rendered another request and bought it. That one is resumed, since it is paid already; "
+            "clear the task to buy the new one."
+        )
+        bought = json.loads(strip_queries(json.dumps(run.input))) if run.input else request.input
+        return Request(request.model, bought, found.variation, recorded=found.fingerprint)
+
     def _submit(self, request: Request, ordinal: int, record: Record | None) -> tuple[Move | Standing, Record]:
         self.before_submit(request)
         intent = self._intent(request, ordinal, record)
@@ -267,7 +289,7 @@ class RunEngine:
         except JournalError as error:
             raise JournalError(f"The intent could not be recorded, so nothing was submitted now: {error}") from error
         try:
-            run = self._post(request, ordinal)
+            run = self._post(request, intent)
         except SubmissionUncertainError as uncertain:
             self.log.warning("%s Looking for the run before anything else (%s).", uncertain, self.scope.client_ref)
             return self._look(request, intent), intent
@@ -288,18 +310,24 @@ class RunEngine:
     def _intent(self, request: Request, ordinal: int, record: Record | None) -> Record:
         intent = self._record("intent", request, ordinal)
         if record is not None and record.state == "intent" and record.ordinal == ordinal:
-            return replace(intent, unsure=True, since=record.since or record.at)
-        return replace(intent, since=intent.at)
+            # The key covers the whole body: what was sent with it once is sent with it again.
+            return replace(intent, unsure=True, since=record.since or record.at, metadata=record.metadata)
+        mine = self.metadata
+        if record is not None and record.metadata is not None:
+            mine = {name: value for name, value in record.metadata.items() if name != METADATA_KEY}
+        go = None if self.journal.remembers else self.scope.task.go
+        metadata = run_metadata(self.scope, request, ordinal, mine, go=go)
+        return replace(intent, since=intent.at, metadata=metadata)
 
-    def _post(self, request: Request, ordinal: int) -> Run:
+    def _post(self, request: Request, intent: Record) -> Run:
         self._sent = True
         return self.api.create_run(
             request.model,
             request.input,
             client_ref=self.scope.client_ref,
-            metadata=run_metadata(self.scope, request.fingerprint, ordinal, self.metadata),
+            metadata=intent.metadata,
             callback_url=self.callback_url,
-            idempotency_key=idempotency_key(self.scope, request.fingerprint, ordinal),
+            idempotency_key=idempotency_key(self.scope, request.fingerprint, intent.ordinal),
         )
 
     def _look_conflict(self, conflict: ConflictError, request: Request, intent: Record) -> Move:
@@ -312,6 +340,12 @@ class RunEngine:
                 continue
             if isinstance(move, (Wait, Land, Stop)):
                 return move
+            young = self.clock.now() - (intent.since or intent.at) < resolution.KEY_TRUST
+            if young and not self._refused:
+                raise SubmissionUncertainError(
+                    f"The idempotency key is taken ({conflict}), so a run exists, but Runflow does not list it yet "
+                    f"(client_ref {self.scope.client_ref}). {SAFE_RETRY}"
+                )
             why = f"the idempotency key is taken ({conflict}), but no run of this request is to be found"
             return Unknown(why, intent.ordinal + 1)
 
@@ -349,33 +383,3 @@ class RunEngine:
             at=self.clock.now(),
             **more,
         )
-
-    def _warn_of_drift(self, record: Record, request: Request) -> None:
-        changed = _changed(record.request, request)
-        changed += ["item_key"] if record.item_key != self.scope.item_key else []
-        if changed:
-            self.log.warning(
-                "This attempt renders another request than the first one (%s). The first recorded request is resumed, "
-                "since it may be paid already; clear the task to buy the new one.",
-                ", ".join(changed),
-            )
-
-
-def _landed_and_gone(record: Record) -> OutputsGoneError:
-    images = (record.result or {}).get("images") or []
-    where = ", ".join(str(image.get("uri")) for image in images) or "nowhere"
-    return OutputsGoneError(
-        f"Runflow run {record.run_id} was landed before ({where}). These objects are not all there or not under the "
-        "destination of now, and Runflow does not know the run any more, so it cannot be landed again. It was paid; a "
-        "retry cannot help. Restore the objects, or give another `variation` to buy a new picture."
-    )
-
-
-def _changed(before: Request, now: Request) -> list[str]:
-    if before.fingerprint == now.fingerprint:
-        return []
-    was, is_now = unsigned(before.input), unsigned(now.input)
-    changed = [name for name in sorted({*was, *is_now}) if was.get(name) != is_now.get(name)]
-    if before.variation != now.variation:
-        changed.append("variation")
-    return [*changed, "model"] if before.model != now.model else changed

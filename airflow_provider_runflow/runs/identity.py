@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -35,6 +36,9 @@ class TaskIdentity:
 
     :param go: tells attempts after a clear from plain retries: ``ti.max_tries``, which Airflow raises on a clear only.
     :param first_try: no earlier attempt of this task instance can have sent anything.
+    :param clears: how often tasks of the DAG run were cleared; a mapped list may have shifted since.
+    :param literal: no template makes the request, so every attempt renders the same one.
+    :param since: no attempt in this DAG run can have sent anything before; ``None`` if that is not known.
     """
 
     dag_id: str
@@ -43,6 +47,9 @@ class TaskIdentity:
     map_index: int = -1
     go: int = 0
     first_try: bool = True
+    clears: int = 0
+    literal: bool = False
+    since: datetime | None = None
 
     def facts(self) -> dict[str, Any]:
         """What people want to read beside a run or a picture."""
@@ -63,6 +70,7 @@ class Scope:
     :param item_key: tells the requests of one scope apart.
     :param task: who asks.
     :param spans_dag_runs: other DAG runs may have bought the same request.
+    :param by_index: the item key is a map index, which names another request once the mapped list has shifted.
     :param about: facts that go into the run's metadata for people; constant within the scope, since a body that differs
         would void the idempotency key.
     """
@@ -71,7 +79,25 @@ class Scope:
     item_key: str
     task: TaskIdentity
     spans_dag_runs: bool = False
+    by_index: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def may_have_shifted(self) -> bool:
+        """Whether the same request may have been bought under another map index."""
+        return self.by_index and (self.task.clears > 0 or self.spans_dag_runs)
+
+    def may_be_ours(self, item_key: Any, created_at: datetime | None) -> bool:
+        """
+        Whether a run of the same request under another item key is this item's, from before the list shifted.
+
+        Items of one list that ask for the very same are not taken for one another.
+        """
+        if not self.may_have_shifted or not str(item_key).isdecimal():
+            return False
+        started = self.task.since
+        earlier_dag_run = started is not None and created_at is not None and created_at < started
+        return self.task.clears > 0 or earlier_dag_run
 
 
 def make_scope(
@@ -92,18 +118,19 @@ def make_scope(
     :raises InvalidRequestError: for another ``reuse_within``, or ``destination`` without one.
     """
     check_reuse_within(reuse_within)
-    key = item_key if item_key else ("" if task.map_index < 0 else str(task.map_index))
+    by_index = not item_key and task.map_index >= 0
+    key = item_key if item_key else (str(task.map_index) if by_index else "")
     if reuse_within == "destination":
         if not destination:
             raise InvalidRequestError("reuse_within='destination' needs a destination: its prefix is the scope.")
         place = destination.rstrip("/")
         ref = _reference((place,), ("destination", namespace, place))
-        return Scope(ref, key, task, spans_dag_runs=True)
+        return Scope(ref, key, task, spans_dag_runs=True, by_index=by_index)
     parts = (task.dag_id, task.task_id, task.run_id)
     go = (f"go {task.go}",) if reuse_within == "retries" else ()
     ref = _reference((*parts, *go), (reuse_within, namespace, *parts, *go))
     about = {name: value for name, value in task.facts().items() if name != "map_index"}
-    return Scope(ref, key, task, about=about)
+    return Scope(ref, key, task, by_index=by_index, about=about)
 
 
 def check_reuse_within(value: str) -> None:
@@ -120,11 +147,13 @@ class Request:
     :param model: model id.
     :param input: the ``input`` object as it goes over the wire.
     :param variation: asks for another take of the same input; ``None`` is the first.
+    :param recorded: the fingerprint under which it was bought, if it was: a newer package may compute another one.
     """
 
     model: str
     input: Mapping[str, Any]
     variation: str | None = None
+    recorded: str | None = field(default=None, compare=False)
 
     @property
     def num_images(self) -> int:
@@ -134,6 +163,8 @@ class Request:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over what buys the picture. Metadata and callback URL are outside, and so is what is not sent."""
+        if self.recorded is not None:
+            return self.recorded
         bought: dict[str, Any] = {"v": FINGERPRINT_VERSION, "model": self.model, "input": unsigned(self.input)}
         if self.variation is not None:
             bought["variation"] = self.variation
@@ -183,10 +214,13 @@ def request_token(scope: Scope, fingerprint: str) -> str:
     return _digest((scope.client_ref, scope.item_key, fingerprint))[:12]
 
 
-def run_metadata(scope: Scope, fingerprint: str, ordinal: int, user: Mapping[str, Any] | None) -> dict[str, Any]:
+def run_metadata(
+    scope: Scope, request: Request, ordinal: int, user: Mapping[str, Any] | None, *, go: int | None = None
+) -> dict[str, Any]:
     """
     Metadata of a run: the user's, and under ``airflow`` what tells one request's runs from another's.
 
+    :param go: recorded only where no journal does; it changes on a clear, and with it the body under the same key.
     :raises InvalidRequestError: when the user's metadata has a key ``airflow`` of its own.
     """
     if user and METADATA_KEY in user:
@@ -194,9 +228,11 @@ def run_metadata(scope: Scope, fingerprint: str, ordinal: int, user: Mapping[str
     ours = {
         **scope.about,
         "item_key": scope.item_key,
-        "fingerprint": fingerprint,
+        "fingerprint": request.fingerprint,
         "fingerprint_version": FINGERPRINT_VERSION,
         "ordinal": ordinal,
+        **({"variation": request.variation} if request.variation is not None else {}),
+        **({"go": go} if go is not None else {}),
     }
     return {**(user or {}), METADATA_KEY: ours}
 

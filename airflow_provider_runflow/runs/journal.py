@@ -42,6 +42,9 @@ class Record:
     :param result: the operator's return value, once landed.
     :param unsure: of an intent: an earlier submission under the same ordinal may have got through.
     :param since: of an intent: when its ordinal was first about to be sent; the age of its idempotency key.
+    :param handed_over: of a submitted run: the task returned it without landing it, as it was told to.
+    :param metadata: the run's whole metadata as first sent: another body would void the idempotency key. (The
+        callback URL is not kept: it may hold a secret.)
     """
 
     state: State
@@ -60,12 +63,14 @@ class Record:
     result: Mapping[str, Any] | None = None
     unsure: bool = False
     since: datetime | None = None
+    handed_over: bool = False
+    metadata: Mapping[str, Any] | None = None
     fingerprint_version: int = FINGERPRINT_VERSION
 
     @property
     def request(self) -> Request:
         """The request as it was first recorded."""
-        return Request(self.model, self.input, self.variation)
+        return Request(self.model, self.input, self.variation, recorded=self.fingerprint)
 
     def moved(self, state: State, at: datetime, **changes: Any) -> Record:
         """Return a copy in another state."""
@@ -89,7 +94,7 @@ class Record:
         if self.state == "intent" and size > MAX_INTENT_BYTES:
             raise InvalidRequestError(
                 f"The request takes {size:,} bytes on record; at most {MAX_INTENT_BYTES:,} can be kept. "
-                "Shorten the prompt. Nothing was submitted."
+                "Shorten the prompt or the metadata. Nothing was submitted."
             )
         if size > MAX_RECORD_BYTES:
             raise JournalError(f"a record of {size:,} bytes; at most {MAX_RECORD_BYTES:,} can be kept")

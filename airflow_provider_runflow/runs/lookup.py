@@ -15,6 +15,7 @@ from airflow_provider_runflow.exceptions import (
     RequestRejectedError,
 )
 from airflow_provider_runflow.runs import resolution
+from airflow_provider_runflow.runs.identity import Scope
 from airflow_provider_runflow.runs.resolution import Candidate
 
 LIST_FIELDS = (
@@ -55,20 +56,23 @@ class LookUpRefused(Exception):
     """This key may not list runs, or the list does not know the filter."""
 
 
-def look_up(api: RunsApi, client_ref: str, *, item_key: str, fingerprint: str) -> list[Candidate]:
+def look_up(api: RunsApi, scope: Scope, fingerprint: str, *, journal: bool) -> list[Candidate]:
     """
     Find the runs of one request among all of its scope, oldest first.
 
+    :param journal: whether a journal tells which request this go asked for first; without one, the look-up has to.
     :raises LookUpRefused: a definite no; asking again would not help.
     :raises ApiError: no answer, or bad credentials.
     """
     try:
-        rows = list(api.find_runs(client_ref, fields=LIST_FIELDS))
+        rows = list(api.find_runs(scope.client_ref, fields=LIST_FIELDS))
     except (PermissionDeniedError, NotFoundError, RequestRejectedError) as refused:
         if refused.status is not None and refused.status < 400:
             raise  # a redirect: the connection's host is wrong
         raise LookUpRefused(str(refused)) from refused
-    return resolution.candidates(_with_metadata(api, rows), item_key=item_key, fingerprint=fingerprint)
+    whole = _with_metadata(api, rows)
+    found = resolution.candidates(whole, scope, fingerprint)
+    return found if found or journal else resolution.drifted(whole, scope)
 
 
 def _with_metadata(api: RunsApi, rows: Sequence[Run]) -> list[Run]:

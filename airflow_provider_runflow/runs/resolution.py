@@ -15,7 +15,10 @@ intent                       look-up empty                 settle, look again, s
 nothing, or rejected         look-up empty                 submit
 intent, young                look-up refused               submit under the same key
 intent, old                  look-up refused               unknown
-nothing, or rejected         look-up refused               submit, if the journal would know; else unknown
+nothing, or rejected         look-up refused               submit, if the journal would know
+nothing, without a journal   look-up refused               submit on the first try; later under the same key, if
+                                                           the DAG run is young and no template makes the
+                                                           request; else unknown
 ===========================  ============================  =============================================
 """
 
@@ -27,7 +30,7 @@ from datetime import datetime, timedelta
 
 from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import AfterMoneyError
-from airflow_provider_runflow.runs.identity import METADATA_KEY
+from airflow_provider_runflow.runs.identity import METADATA_KEY, Scope
 from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, was_billed, will_fail_again
 
@@ -87,10 +90,14 @@ Move = Wait | Land | Submit | LookAgain | Stop | Unknown
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run that the look-up found for this very request."""
+    """A run that the look-up found, with what its metadata says of whose it is."""
 
     run: Run
     ordinal: int
+    item_key: str
+    fingerprint: str
+    variation: str | None
+    go: int | None
 
 
 def on_run(run: Run, ordinal: int) -> Wait | Land | Submit | Stop:
@@ -131,34 +138,59 @@ def on_found(candidates: Sequence[Candidate], record: Record | None, now: dateti
     return Submit(ordinal)
 
 
-def on_refused(record: Record | None, now: datetime, *, journal_knows: bool, first_try: bool) -> Submit | Unknown:
+def on_refused(record: Record | None, now: datetime, scope: Scope, *, remembers: bool) -> Submit | Unknown:
     """
     Decide when Runflow does not let this key list runs.
 
-    :param journal_knows: "nothing on record" means that nothing was sent.
-    :param first_try: no earlier attempt can have sent anything.
+    :param remembers: whether the journal would know of an earlier submission by this task instance.
     """
     ordinal = _next_ordinal(record)
     if record and record.state == "intent":
         if now - (record.since or record.at) < KEY_TRUST:
             return Submit(ordinal)
         return Unknown("it was about to be sent, its outcome was not recorded, and this key may not list runs", ordinal)
-    if record or journal_knows or first_try:
-        return Submit(ordinal)
+    # Another DAG run, or another index of a list that has shifted, may have bought it: no journal of ours covers those.
+    if not scope.spans_dag_runs and not scope.may_have_shifted:
+        task = scope.task
+        # Whatever an earlier try sent is younger than the DAG run, and so is its key, which is that of today's request.
+        same_key = task.literal and task.since is not None and now - task.since < KEY_TRUST
+        if record or remembers or task.first_try or same_key:
+            return Submit(ordinal)
     return Unknown("no journal covers all that may have bought it, and this key may not list runs", ordinal)
 
 
-def candidates(rows: Sequence[Run], *, item_key: str, fingerprint: str) -> list[Candidate]:
-    """Pick the runs of one request from the runs of its scope."""
-    picked = []
-    for run in rows:
-        facts = (run.metadata or {}).get(METADATA_KEY)
-        if not isinstance(facts, dict) or facts.get("fingerprint") != fingerprint:
-            continue
-        if facts.get("item_key") == item_key:
-            ordinal = facts.get("ordinal")
-            picked.append(Candidate(run, ordinal if isinstance(ordinal, int) else 0))
-    return picked
+def candidates(rows: Sequence[Run], scope: Scope, fingerprint: str) -> list[Candidate]:
+    """Pick the runs of one request from the runs of its scope, whatever index it had before a mapped list shifted."""
+    same = [each for each in map(_candidate, rows) if each is not None and each.fingerprint == fingerprint]
+    ours = [each for each in same if each.item_key == scope.item_key]
+    return ours or [each for each in same if scope.may_be_ours(each.item_key, each.run.created_at)]
+
+
+def drifted(rows: Sequence[Run], scope: Scope) -> list[Candidate]:
+    """
+    Pick what an earlier try of this go bought, if a template rendered otherwise then: the first request wins.
+
+    For where no journal recorded it. Other DAG runs may have asked for something else on purpose.
+    """
+    if scope.task.first_try or scope.spans_dag_runs:
+        return []
+    found = [each for each in map(_candidate, rows) if each is not None]
+    return [each for each in found if each.item_key == scope.item_key and each.go == scope.task.go]
+
+
+def _candidate(run: Run) -> Candidate | None:
+    facts = (run.metadata or {}).get(METADATA_KEY)
+    if not isinstance(facts, dict):
+        return None
+    ordinal, variation, go = (facts.get(name) for name in ("ordinal", "variation", "go"))
+    return Candidate(
+        run,
+        ordinal if isinstance(ordinal, int) else 0,
+        item_key=str(facts.get("item_key", "")),
+        fingerprint=str(facts.get("fingerprint")),
+        variation=variation if isinstance(variation, str) else None,
+        go=go if isinstance(go, int) else None,
+    )
 
 
 def _next_ordinal(record: Record | None) -> int:

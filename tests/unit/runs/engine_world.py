@@ -206,11 +206,11 @@ class World:
     clock: StandingClock = field(default_factory=StandingClock)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     log: Lines = field(default_factory=Lines)
-    api: Runflow = field(init=False)
+    api: Runflow = None  # type: ignore[assignment]
     checks: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.api = Runflow(self.clock)
+        self.api = self.api or Runflow(self.clock)
 
     def engine(self, **changes: Any) -> RunEngine:
         facts: dict[str, Any] = {
@@ -232,7 +232,8 @@ class World:
 
 
 def scope(go: int = 0, first_try: bool = True, **changes: Any) -> Scope:
-    task = TaskIdentity("campaign", "hero", "manual__1", go=go, first_try=first_try)
+    facts = {name: changes.pop(name) for name in ("map_index", "clears", "literal", "since") if name in changes}
+    task = TaskIdentity("campaign", "hero", "manual__1", go=go, first_try=first_try, **facts)
     return make_scope(changes.pop("reuse_within", "dag_run"), namespace="test", task=task, **changes)
 
 

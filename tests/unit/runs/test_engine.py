@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -23,8 +25,9 @@ from airflow_provider_runflow.exceptions import (
     SubmissionUnknownError,
     TransportError,
 )
+from airflow_provider_runflow.runs.identity import Request
 from airflow_provider_runflow.runs.resolution import KEY_TRUST, SETTLE
-from tests.unit.runs.engine_world import CENTS, NOON, OTHER, REQUEST, World, record, run, scope
+from tests.unit.runs.engine_world import CENTS, NOON, OTHER, REQUEST, MemoryJournal, World, record, run, scope
 
 
 @pytest.fixture
@@ -518,10 +521,26 @@ class TestAKeyThatIsTaken:
         assert standing.record.run_id == "run-1"
         assert world.api.paid == 1
 
-    def test_when_no_such_run_is_to_be_found_it_stops(self, world: World) -> None:
+    def test_when_it_is_not_listed_yet_a_retry_looks_again(self, world: World) -> None:
         world.attempt(metadata={"try": 1})
         world.journal.records.clear()
-        world.api.lag = 3600
+        world.api.lag = 60
+        with pytest.raises(SubmissionUncertainError, match=r"a run exists, but Runflow does not list it yet.*looks"):
+            world.attempt(metadata={"try": 2})
+        world.clock.sleep(60)
+        assert world.attempt(metadata={"try": 2}).record.run_id == "run-1"
+        assert world.api.paid == 1
+
+    @pytest.mark.parametrize("trouble", ["it is never listed", "the list is refused"])
+    def test_when_no_such_run_is_to_be_found_it_stops(self, world: World, trouble: str) -> None:
+        world.attempt(metadata={"try": 1})
+        intent = world.journal.history[0]
+        world.journal.records[""] = replace(intent, metadata={"try": 2})
+        if trouble == "it is never listed":
+            world.api.lag = 7 * 24 * 3600
+            world.clock.sleep(KEY_TRUST.total_seconds())
+        else:
+            world.api.refuse_list()
         with pytest.raises(SubmissionUnknownError, match="idempotency key is taken"):
             world.attempt(metadata={"try": 2})
         assert world.api.paid == 1
@@ -565,10 +584,25 @@ class TestRetriesAndClears:
 
     def test_within_retries_a_clear_buys_anew(self, world: World) -> None:
         world.attempt(scope=scope(reuse_within="retries"))
-        world.attempt(scope=scope(reuse_within="retries"))
+        bought = world.attempt(scope=scope(reuse_within="retries"))
         assert world.api.paid == 1
+        world.engine().remember(bought.record.moved("landed", NOON, result={"images": []}))
         world.attempt(scope=scope(go=1, reuse_within="retries"))
         assert world.api.paid == 2
+
+    def test_within_retries_a_clear_first_brings_what_is_paid_and_has_not_landed(self, world: World) -> None:
+        world.attempt(scope=scope(reuse_within="retries"))
+        again = world.attempt(scope=scope(go=1, reuse_within="retries"))
+        assert again.attached
+        assert world.api.paid == 1
+
+    @pytest.mark.parametrize("ended", ["failed", "cancelled"])
+    def test_within_retries_a_clear_buys_anew_when_the_run_brought_nothing(self, world: World, ended: str) -> None:
+        world.attempt(scope=scope(reuse_within="retries"))
+        world.api.set_status(ended)
+        again = world.attempt(scope=scope(go=1, reuse_within="retries"))
+        assert not again.attached
+        assert len(world.api.runs) == 2
 
     def test_a_retry_keeps_the_scope_that_was_recorded_even_if_the_destination_renders_otherwise(
         self, world: World
@@ -631,3 +665,122 @@ class TestRetriesAndClears:
         )
         world.api.created["run-1"] = NOON - timedelta(minutes=5)
         assert world.attempt().record.submitted_at == NOON - timedelta(minutes=5)
+
+
+class TestAJournalThatForgets:
+    """``[state_store] clear_on_success``, or a person who deleted the task's state."""
+
+    def test_after_a_clear_it_is_no_proof_that_nothing_was_sent(self, world: World) -> None:
+        world.attempt()
+        world.journal.records.clear()
+        world.api.refuse_list()
+        with pytest.raises(SubmissionUnknownError, match="no journal covers"):
+            world.attempt(scope=scope(go=3, clears=1, first_try=False))
+
+    def test_but_what_it_holds_of_another_request_shows_that_it_did_not_forget(self, world: World) -> None:
+        world.attempt()
+        world.api.refuse_list()
+        assert world.attempt(OTHER, scope=scope(go=3, clears=1, first_try=False)).record.run_id == "run-2"
+
+
+class TestMetadataThatChanges:
+    def test_a_retry_sends_the_metadata_that_went_with_the_key_first(self, world: World) -> None:
+        world.api.refuse_list()
+        world.api.lose_reply(times=3)
+        with pytest.raises(SubmissionUncertainError):
+            world.attempt(metadata={"build": "1"})
+        world.api.heal()
+        world.api.refuse_list()
+        assert world.attempt(metadata={"build": "2"}).record.run_id == "run-1"
+        assert world.api.paid == 1
+
+    def test_a_next_submission_keeps_it_too(self, world: World) -> None:
+        world.attempt(metadata={"build": "1"})
+        world.api.set_status("failed")
+        world.attempt(metadata={"build": "2"})
+        assert [post["metadata"]["build"] for post in world.api.posts] == ["1", "1"]
+
+
+class TestWithoutAJournal:
+    """Airflow 3.1 and 3.2: what Runflow lists is the only memory."""
+
+    @pytest.fixture
+    def world(self) -> World:
+        return World(journal=MemoryJournal(remembers=False))
+
+    @staticmethod
+    def try_(world: World, request: Request = REQUEST, **where: Any) -> Any:
+        world.journal.records.clear()
+        return world.attempt(request, scope=scope(**where))
+
+    def test_a_retry_that_renders_another_prompt_resumes_the_first_request(self, world: World) -> None:
+        self.try_(world)
+        again = self.try_(world, OTHER, first_try=False)
+        assert (again.record.run_id, again.attached) == ("run-1", True)
+        assert again.record.fingerprint == REQUEST.fingerprint
+        assert "rendered another request" in str(world.log)
+
+    def test_after_a_clear_another_prompt_is_another_picture(self, world: World) -> None:
+        self.try_(world)
+        assert self.try_(world, OTHER, go=3, first_try=False).record.run_id == "run-2"
+
+    def test_in_a_destination_scope_another_prompt_is_another_picture(self, world: World) -> None:
+        where = {"reuse_within": "destination", "destination": "s3://b/p"}
+        self.try_(world, **where)
+        assert self.try_(world, OTHER, first_try=False, **where).record.run_id == "run-2"
+
+    def test_a_retry_within_the_hour_trusts_the_key_when_the_list_is_refused(self, world: World) -> None:
+        world.api.refuse_list()
+        self.try_(world, since=NOON)
+        world.clock.sleep(600)
+        assert self.try_(world, first_try=False, literal=True, since=NOON).record.run_id == "run-1"
+
+    def test_but_not_when_a_template_may_have_made_another_request(self, world: World) -> None:
+        world.api.refuse_list()
+        self.try_(world, since=NOON)
+        with pytest.raises(SubmissionUnknownError, match="no journal covers"):
+            self.try_(world, first_try=False, since=NOON)
+
+    @pytest.mark.parametrize("since", [None, NOON - timedelta(hours=2)], ids=["unknown", "old"])
+    def test_it_stops_when_the_key_may_be_too_old(self, world: World, since: datetime | None) -> None:
+        world.api.refuse_list()
+        with pytest.raises(SubmissionUnknownError, match="no journal covers"):
+            self.try_(world, first_try=False, literal=True, since=since)
+
+
+class TestMappedListsThatShift:
+    def test_the_same_request_under_another_index_is_found_after_a_clear(self, world: World) -> None:
+        world.attempt(scope=scope(map_index=0))
+        standing = World(clock=world.clock, api=world.api).attempt(scope=scope(map_index=1, clears=1))
+        assert (standing.record.run_id, standing.record.item_key) == ("run-1", "0")
+        assert world.api.paid == 1
+
+    def test_equal_items_of_one_list_are_bought_apart(self, world: World) -> None:
+        for index in (0, 1):
+            World(clock=world.clock, api=world.api).attempt(scope=scope(map_index=index))
+        assert world.api.paid == 2
+
+    def test_after_a_clear_each_of_the_equal_items_finds_its_own(self, world: World) -> None:
+        for clears in (0, 1):
+            found = [
+                World(clock=world.clock, api=world.api).attempt(scope=scope(map_index=index, clears=clears))
+                for index in (0, 1)
+            ]
+        assert [standing.record.run_id for standing in found] == ["run-1", "run-2"]
+
+    def test_an_item_key_needs_no_such_guess(self, world: World) -> None:
+        world.attempt(scope=scope(map_index=0, item_key="a"))
+        World(clock=world.clock, api=world.api).attempt(scope=scope(map_index=1, item_key="b", clears=1))
+        assert world.api.paid == 2
+
+    def test_a_destination_scope_finds_it_in_an_earlier_dag_run(self, world: World) -> None:
+        where = {"reuse_within": "destination", "destination": "s3://b/p"}
+        world.attempt(scope=scope(map_index=0, since=NOON, **where))
+        world.clock.sleep(60)
+        World(clock=world.clock, api=world.api).attempt(scope=scope(map_index=1, since=world.clock.now(), **where))
+        assert world.api.paid == 1
+
+    def test_it_stops_when_the_list_is_refused_since_no_journal_knows_other_indexes(self, world: World) -> None:
+        world.api.refuse_list()
+        with pytest.raises(SubmissionUnknownError, match="no journal covers"):
+            world.attempt(scope=scope(map_index=1, clears=1))

@@ -26,6 +26,7 @@ TASK = TaskIdentity("spring", "hero", "scheduled__2026-03-02T06:00:00+00:00")
 # What each operator asked for, and the fingerprint that this had: `tests/unit/operators/test_golden_requests.py` too.
 GOLDEN = json.loads((Path(__file__).parent / "golden_requests.json").read_text())
 GOLDEN_INPUT = {"prompt": "a cat", "quality": "low", "num_images": 1, "output_format": "png"}
+REQUEST = Request("openai/gpt-image-2", GOLDEN_INPUT)
 
 
 class TestGoldenValues:
@@ -196,12 +197,18 @@ class TestMetadata:
     def test_it_is_constant_within_the_scope_since_another_body_would_void_the_key(self) -> None:
         runs = [TaskIdentity("d", "t", run, map_index=2, go=go) for run, go in (("monday", 0), ("tuesday", 4))]
         bodies = [
-            run_metadata(make_scope("destination", namespace="n", task=t, destination="s3://b/p"), "f", 0, None)
+            run_metadata(make_scope("destination", namespace="n", task=t, destination="s3://b/p"), REQUEST, 0, None)
             for t in runs
         ]
         assert bodies[0] == bodies[1]
 
+    def test_it_names_the_take_and_where_no_journal_does_the_go(self) -> None:
+        scope = make_scope("dag_run", namespace="n", task=TASK)
+        take = Request(REQUEST.model, REQUEST.input, "2")
+        assert run_metadata(scope, take, 0, None, go=4)["airflow"].items() >= {"variation": "2", "go": 4}.items()
+        assert not {"variation", "go"} & run_metadata(scope, REQUEST, 0, None)["airflow"].keys()
+
     def test_the_users_own_airflow_key_is_an_error(self) -> None:
         scope = make_scope("dag_run", namespace="n", task=TASK)
         with pytest.raises(InvalidRequestError, match="'airflow' is taken"):
-            run_metadata(scope, "f", 0, {"airflow": 1})
+            run_metadata(scope, REQUEST, 0, {"airflow": 1})
