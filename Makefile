@@ -18,7 +18,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo test test-unit test-integration test-e2e test-corner lint format bench-import build lock clean
+.PHONY: help setup demo live test test-unit test-integration test-e2e test-corner lint format bench-import build lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,13 +46,16 @@ test-unit: setup  ## fast tests (tests/unit, the same tree as the package)
 	@echo '== unit tests: tests/unit'
 	$(PYTEST) tests/unit
 
-test-integration: setup  ## real HTTP to the emulator, a real S3 API (tests/integration)
-	@echo '== integration tests: tests/integration'
-	$(PYTEST) tests/integration
+test-integration: setup  ## real HTTP to the emulator, a real S3 API (tests/integration, tests/contract)
+	@echo '== integration tests: tests/integration tests/contract'
+	$(PYTEST) tests/integration tests/contract
 
 test-e2e: setup  ## real Airflow processes (tests/e2e); on failure their logs are named
 	@echo '== end-to-end tests: tests/e2e'
 	$(PYTEST) tests/e2e
+
+live: setup  ## the contract tests against the real Runflow, with RUNFLOW_API_KEY: a few cents (asks first; YES=1 answers)
+	@YES='$(YES)' $(BIN)/python -m scripts.live
 
 test-corner:  ## the unit tests on the oldest corner: Python 3.10 + Airflow 3.1.0 (.venv-corner)
 	@python310=$$(scripts/find_python.sh 3.10) || { \

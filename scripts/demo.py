@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.airflow_api import AirflowApi
+from scripts.consent import DEFAULT_BASE_URL, Refused, ask, is_on
 from scripts.contact_sheet import write_contact_sheet
 from scripts.demo_report import TaskResult, collect, in_words, label, money, pictures, total_cost
 from scripts.demo_services import Emulator, LocalS3
@@ -54,10 +55,6 @@ SHOWN_STATES = {
 }
 
 
-class Refused(Exception):
-    """The demo does not start; the message says why."""
-
-
 @dataclass(frozen=True)
 class Choices:
     """What the person asked for, from the environment that `make` sets."""
@@ -72,24 +69,20 @@ class Choices:
     def read(cls, env: Mapping[str, str]) -> Choices:
         """Only LIVE=1 together with a key means the real service; a key alone means nothing."""
         key = env.get("RUNFLOW_API_KEY") or None
-        live = _on(env.get("LIVE"))
+        live = is_on(env.get("LIVE"))
         if live and key is None:
             raise Refused("LIVE=1 needs RUNFLOW_API_KEY in the environment. Nothing was started.")
         return cls(
-            once=_on(env.get("ONCE")),
+            once=is_on(env.get("ONCE")),
             live_key=key if live else None,
-            yes=_on(env.get("YES")),
+            yes=is_on(env.get("YES")),
             idle_key=key is not None and not live,
-            base_url=env.get("RUNFLOW_BASE_URL") or "https://api.runflow.io",
+            base_url=env.get("RUNFLOW_BASE_URL") or DEFAULT_BASE_URL,
         )
 
     @property
     def live(self) -> bool:
         return self.live_key is not None
-
-
-def _on(value: str | None) -> bool:
-    return (value or "").strip().lower() in ("1", "true", "yes")
 
 
 class Clock:
@@ -112,12 +105,7 @@ def confirm_cost(choices: Choices) -> None:
     each = get_model("openai/gpt-image-2").price({"quality": "low"})
     print(f"LIVE: {choices.base_url} will be asked for {WANTED} pictures at low quality.")
     print(f"LIVE: estimated cost {WANTED} x ${each} = ${each * WANTED}, billed to the account of RUNFLOW_API_KEY.")
-    if choices.yes:
-        return
-    if not sys.stdin.isatty():
-        raise Refused("There is no terminal to ask on: YES=1 says yes. Nothing was started.")
-    if input("LIVE: go on? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise Refused("Nothing was started.")
+    ask(choices.yes)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_provider_runflow.client.account import Account
@@ -356,3 +358,46 @@ def closed_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class TestTheRestOfTheApi:
+    PICTURE = b"\x89PNG\r\n\x1a\n" + b"a reference" * 9000
+
+    def test_an_upload_arrives_whole_and_is_a_reference(self, hook: RunflowHook) -> None:
+        asset = hook.upload_asset(io.BytesIO(self.PICTURE), "product shots/knife.png")
+        assert (asset.name, asset.mime_type, asset.size_bytes) == ("knife.png", "image/png", len(self.PICTURE))
+        assert asset.ref == f"runflow://assets/{hook.get_asset(asset.id).id}"
+        assert httpx.get(str(asset.url), trust_env=False).content == self.PICTURE
+
+    def test_an_upload_survives_lost_answers_slow_storage_and_a_dead_url(
+        self, hook: RunflowHook, server: EmulatorServer
+    ) -> None:
+        for rule in (
+            {"route": "asset_upload", "effect": "drop_after", "times": 1},
+            {"route": "asset_upload", "effect": "expired", "times": 1, "after": 1},
+            {"route": "asset_put", "effect": "status", "status": 503, "times": 1, "after": 1},
+            {"route": "asset_put", "effect": "drop_after", "times": 1, "after": 1},
+            {"route": "asset_confirm", "effect": "drop_after", "times": 1},
+        ):
+            server.emulator.add_fault(rule)
+        asset = hook.upload_asset(io.BytesIO(self.PICTURE), "knife.png")
+        assert httpx.get(str(asset.url), trust_env=False).content == self.PICTURE
+        assert [fault.fired for fault in server.emulator.faults] == [1] * 5
+
+    def test_models_and_prices_are_those_that_runs_are_billed_by(
+        self, hook: RunflowHook, server: EmulatorServer
+    ) -> None:
+        card = hook.get_model(MODEL)
+        assert card.slug in [listed.slug for listed in hook.list_models()]
+        quality = card.input_named("quality")
+        assert quality is not None
+        low = next(rule for rule in hook.get_pricing(MODEL) if rule.match_value == "low")
+        hook.wait_for_run(hook.create_run(MODEL, CAT).id, poll_interval=POLL, timeout=20)
+        assert low.price == billed(server) == Decimal("0.009")
+
+    def test_balance_logs_and_statuses(self, hook: RunflowHook, server: EmulatorServer) -> None:
+        before = hook.get_balance().balance
+        run = hook.wait_for_run(hook.create_run(MODEL, CAT).id, poll_interval=POLL, timeout=20)
+        assert before - hook.get_balance().balance == billed(server)
+        assert [line.message for line in hook.get_run_logs(run.id)][-1] == "Run succeeded"
+        assert run.status_code in hook.list_statuses()

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from scripts.consent import Refused
 from scripts.contact_sheet import write_contact_sheet
-from scripts.demo import Choices, Refused, confirm_cost, output_folder, put_aside, run_demo
+from scripts.demo import Choices, confirm_cost, output_folder, put_aside, run_demo
 from scripts.demo_report import Picture, TaskResult, in_words, money
 from scripts.leak_check import find_leaks
 from scripts.stack import own_environment
