@@ -18,7 +18,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-e2e test-corner lint format bench-import build lock clean
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-corner chaos mutants lint format bench-import build lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ demo: setup  ## real Airflow, a local Runflow and a local S3: nine pictures (ONC
 	@$(BIN)/python -m compileall -q airflow_provider_runflow dags scripts
 	@ONCE='$(ONCE)' LIVE='$(LIVE)' YES='$(YES)' $(BIN)/python -m scripts.demo
 
-test: test-unit test-integration test-e2e  ## all tests on this Python: unit, integration, end to end
+test: test-unit test-integration test-chaos test-e2e  ## all tests on this Python: unit, integration, chaos, end to end
 
 test-unit: setup  ## fast tests (tests/unit, the same tree as the package)
 	@echo '== unit tests: tests/unit'
@@ -49,6 +49,10 @@ test-unit: setup  ## fast tests (tests/unit, the same tree as the package)
 test-integration: setup  ## real HTTP to the emulator, a real S3 API (tests/integration, tests/contract)
 	@echo '== integration tests: tests/integration tests/contract'
 	$(PYTEST) tests/integration tests/contract
+
+test-chaos: setup  ## a few hundred seeded trials, and each mutant caught (tests/chaos)
+	@echo '== chaos tests: tests/chaos'
+	$(PYTEST) tests/chaos
 
 test-e2e: setup  ## real Airflow processes (tests/e2e); on failure their logs are named
 	@echo '== end-to-end tests: tests/e2e'
@@ -68,6 +72,12 @@ test-corner:  ## the unit tests on the oldest corner: Python 3.10 + Airflow 3.1.
 $(CORNER)/.ready: requirements/uv.txt requirements/corner.txt pyproject.toml scripts/setup.sh
 	@scripts/setup.sh $(CORNER) requirements/corner.txt '$(PYTHON310)'
 	@touch $@
+
+chaos: setup  ## 10,000 trials of crashes and lost replies: who paid what (SEED=1 TRIALS=10000), one JSON line
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --trials $(or $(TRIALS),10000)
+
+mutants: setup  ## take one fence at a time out of the package: do the trials notice?
+	@$(BIN)/python -m tests.chaos.mutants --seed $(or $(SEED),1)
 
 lint: setup  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_runflow.exceptions import DestinationError, NameTakenError
-from airflow_provider_runflow.landing import sidecar
+from airflow_provider_runflow.landing import names, sidecar
 from airflow_provider_runflow.landing.job import Job, Landed
 from airflow_provider_runflow.landing.store import Store, same
 
@@ -57,7 +57,8 @@ def check_before_money(job: Job, store: Store, sidecar_store: Store | None) -> N
 
 def _check_ours(job: Job, store: Store, sidecar_store: Store | None, name: str) -> None:
     told = sidecar_store.read_json(sidecar.sidecar_name(name)) if sidecar_store is not None else None
-    if sidecar.is_ours(told, job):
+    # A name that holds {request} is this request's own, even if its sidecar was never written.
+    if sidecar.is_ours(told, job) or (told is None and names.names_request(job.filename_pattern)):
         return
     owner = "another picture"
     if told is not None and isinstance(told.get("airflow"), Mapping):

@@ -80,6 +80,11 @@ def predictable(pattern: str) -> bool:
     return "runflow_run_id" not in _fields(pattern)
 
 
+def names_request(pattern: str) -> bool:
+    """Whether a name holds ``{request}``: then no other request has it."""
+    return "request" in _fields(pattern)
+
+
 def uses_ext(pattern: str) -> bool:
     """Whether a name depends on the picture's format: it uses ``{ext}``."""
     return "ext" in _fields(pattern)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_runflow.client.clock import Clock
@@ -23,10 +23,12 @@ from airflow_provider_runflow.exceptions import (
     AuthenticationError,
     BeforeMoneyError,
     ConflictError,
+    InsufficientCreditError,
     InvalidRequestError,
     JournalError,
     NotFoundError,
     PermissionDeniedError,
+    RequestRejectedError,
     RunUnreachableError,
     SubmissionUncertainError,
     SubmissionUnknownError,
@@ -94,9 +96,13 @@ class RunEngine:
     before_submit: Callable[[Request], None] = lambda request: None
     slot: str = ""
     _sent: bool = field(default=False, init=False)
+    _began: datetime = field(init=False)
     _refused: bool = field(default=False, init=False)
     _recorded: bool = field(default=False, init=False)
     _found: dict[str, Candidate] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock.now()
 
     @property
     def sent(self) -> bool:
@@ -199,10 +205,10 @@ class RunEngine:
             move = outcome
 
     def _first_move(self, request: Request, record: Record | None) -> Move:
-        if record and record.state != "rejected" and record.account != self.account:
+        if record and not record.is_refused and record.account != self.account:
             why = f"it was submitted to {record.account}, and the connection now points at {self.account}"
             return Unknown(why, record.ordinal + 1)
-        if record and record.run_id and record.state in ("submitted", "landed"):
+        if record and record.run_id and record.is_bought:
             return self._read(record)
         return self._look(request, record)
 
@@ -242,7 +248,8 @@ class RunEngine:
             remembers = self.journal.remembers and (self._recorded or self.scope.task.clears == 0)
             return resolution.on_refused(record, now, self.scope, remembers=remembers)
         self._found = {each.run.id: each for each in found}
-        move = resolution.on_found(found, record, now)
+        a_retry = not self.journal.remembers and not self.scope.task.first_try
+        move = resolution.on_found(found, record, now, unsure_since=self._began if a_retry else None)
         if not isinstance(move, Land):
             return move
         # A list row is a projection, without the run's outputs.
@@ -296,11 +303,11 @@ class RunEngine:
         except ConflictError as conflict:
             self.log.warning("Runflow knows this request's idempotency key with another body (%s).", conflict)
             return self._look_conflict(conflict, request, intent), intent
-        except (ApiError, InvalidRequestError):
+        except (ApiError, InvalidRequestError) as refused:
             if not intent.unsure:
                 # A definite no, so that nobody has to wonder later whether the intent was sent.
                 self._sent = False
-                self.remember(intent.moved("rejected", self.clock.now()))
+                self.remember(intent.moved("rejected" if _answers_the_key(refused) else "void", self.clock.now()))
             raise
         submitted = intent.moved("submitted", self.clock.now(), run_id=run.id, submitted_at=self.clock.now())
         self.remember(submitted)
@@ -383,3 +390,8 @@ class RunEngine:
             at=self.clock.now(),
             **more,
         )
+
+
+def _answers_the_key(refused: Exception) -> bool:
+    """Whether Runflow may repeat this answer for as long as the request comes under the same idempotency key."""
+    return isinstance(refused, (InsufficientCreditError, NotFoundError, RequestRejectedError))

@@ -26,7 +26,7 @@ MAX_RECORD_BYTES = 60_000
 MAX_INTENT_BYTES = 40_000
 COMPRESS_ABOVE_BYTES = 16_000
 
-State = Literal["intent", "submitted", "rejected", "landed"]
+State = Literal["intent", "submitted", "void", "rejected", "landed"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Record:
     One request's standing.
 
     :param state: ``intent`` (about to be sent, or sent with no usable answer), ``submitted`` (the run id is known),
-        ``rejected`` (Runflow definitely refused it) or ``landed`` (``result`` says what is where).
+        ``void`` (it had no effect: no connection, wrong credentials, 429), ``rejected`` (Runflow refused it under its
+        key) or ``landed`` (``result`` says what is where).
     :param account: base URL and organisation it was sent to.
     :param at: when the state was entered; for an intent: when it was last about to be sent.
     :param submitted_at: when the run was submitted; deadlines count from here.
@@ -66,6 +67,16 @@ class Record:
     handed_over: bool = False
     metadata: Mapping[str, Any] | None = None
     fingerprint_version: int = FINGERPRINT_VERSION
+
+    @property
+    def is_bought(self) -> bool:
+        """Whether it holds the id of a run."""
+        return self.state in ("submitted", "landed")
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it says that its submission bought nothing."""
+        return self.state in ("void", "rejected")
 
     @property
     def request(self) -> Request:
@@ -124,6 +135,22 @@ class Record:
             raise JournalError(
                 f"The journal's record cannot be read ({type(error).__name__}: {error}). Nothing was submitted."
             ) from error
+
+
+def newest(bought: Record | None, sent: Record | None) -> Record | None:
+    """
+    Return what counts, of the two records that a journal keeps apart.
+
+    :param bought: the latest one with a run id.
+    :param sent: the latest intent, or what refused it. Two workers may run the same task for a while: what one of them
+        sends, or fails to send, never hides the run id that the other has on record.
+    """
+    if bought is None or sent is None:
+        return bought or sent
+    same = all(
+        getattr(bought, name) == getattr(sent, name) for name in ("client_ref", "item_key", "fingerprint", "ordinal")
+    )
+    return bought if same or bought.at >= sent.at else sent
 
 
 class Journal(Protocol):

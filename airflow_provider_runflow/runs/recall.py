@@ -25,7 +25,7 @@ def continued(record: Record | None, request: Request, scope: Scope, log: Log) -
     """
     if record is None:
         return None
-    if record.go == scope.task.go and record.state != "rejected":
+    if record.go == scope.task.go and not record.is_refused:
         _warn_of_drift(record, request, scope, log)
         return record
     if record.fingerprint == request.fingerprint:

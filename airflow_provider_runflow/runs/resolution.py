@@ -11,11 +11,12 @@ run id                       failed, not billed            next ordinal, submit,
 run id                       cancelled                     stop
 run id                       404                           unknown
 intent, or nothing           look-up finds it              attach: as above
-intent                       look-up empty                 settle, look again, submit under the same key
-nothing, or rejected         look-up empty                 submit
+intent, or a retry without   look-up empty                 settle, look again, submit under the same key
+a journal
+nothing, void or rejected    look-up empty                 submit; after a rejection under the next ordinal
 intent, young                look-up refused               submit under the same key
 intent, old                  look-up refused               unknown
-nothing, or rejected         look-up refused               submit, if the journal would know
+nothing, void or rejected    look-up refused               submit, if the journal would know
 nothing, without a journal   look-up refused               submit on the first try; later under the same key, if
                                                            the DAG run is young and no template makes the
                                                            request; else unknown
@@ -111,12 +112,15 @@ def on_run(run: Run, ordinal: int) -> Wait | Land | Submit | Stop:
     return Wait(run, ordinal)
 
 
-def on_found(candidates: Sequence[Candidate], record: Record | None, now: datetime) -> Move:
+def on_found(
+    candidates: Sequence[Candidate], record: Record | None, now: datetime, unsure_since: datetime | None = None
+) -> Move:
     """
     Decide by an answered look-up.
 
     :param candidates: the runs of this request, oldest first; may be empty.
     :param record: the journal's record; never one with a run id.
+    :param unsure_since: for how long an earlier try is known to be over, where no journal tells what it sent.
     """
     # More than one can exist when no fence worked: whatever delivered, or still may, is already paid.
     for usable in (
@@ -131,10 +135,9 @@ def on_found(candidates: Sequence[Candidate], record: Record | None, now: dateti
     failed = max(candidates, key=lambda c: c.ordinal, default=None)
     if failed and failed.ordinal >= ordinal:
         return on_run(failed.run, failed.ordinal)
-    if record and record.state == "intent":
-        settled = record.at + SETTLE
-        if now < settled:
-            return LookAgain((settled - now).total_seconds())
+    since = record.at if record and record.state == "intent" else unsure_since
+    if since and now < since + SETTLE:
+        return LookAgain((since + SETTLE - now).total_seconds())
     return Submit(ordinal)
 
 

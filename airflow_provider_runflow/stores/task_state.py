@@ -8,12 +8,12 @@ from typing import Any
 
 from airflow_provider_runflow.compat import never_expire, task_state_store
 from airflow_provider_runflow.exceptions import JournalError
-from airflow_provider_runflow.runs.journal import Journal, NoJournal, Record
+from airflow_provider_runflow.runs.journal import Journal, NoJournal, Record, newest
 
 
 class TaskStateJournal:
     """
-    Records in ``context["task_state_store"]``: one value a slot, kept as long as the DAG run.
+    Records in ``context["task_state_store"]``, kept as long as the DAG run: the intent, and the run that came of it.
 
     :param store: the accessor; scoped by Airflow to DAG run, task and map index, and shared by all tries.
     """
@@ -29,8 +29,11 @@ class TaskStateJournal:
 
         :raises JournalError: when the store does not answer, or the record is damaged.
         """
+        return newest(self._read(_key("run", slot)), self._read(_key("intent", slot)))
+
+    def _read(self, key: str) -> Record | None:
         try:
-            value = self._store.get(_key(slot))
+            value = self._store.get(key)
         except Exception as error:
             raise JournalError(
                 f"Airflow's task state store could not be read ({_said(error)}). Nothing was submitted."
@@ -45,7 +48,7 @@ class TaskStateJournal:
         """
         value = record.to_json()
         try:
-            self._store.set(_key(slot), value, retention=never_expire())
+            self._store.set(_key("run" if record.is_bought else "intent", slot), value, retention=never_expire())
         except Exception as error:
             raise JournalError(f"Airflow's task state store refused to write ({_said(error)})") from error
 
@@ -56,9 +59,9 @@ def open_journal(context: Any) -> Journal:
     return NoJournal() if store is None else TaskStateJournal(store)
 
 
-def _key(slot: str) -> str:
+def _key(kind: str, slot: str) -> str:
     # The one request of a task instance needs no name; several are told apart by a hash, since keys are short.
-    return f"runflow.run.{hashlib.sha256(slot.encode()).hexdigest()[:16]}" if slot else "runflow.run"
+    return f"runflow.{kind}.{hashlib.sha256(slot.encode()).hexdigest()[:16]}" if slot else f"runflow.{kind}"
 
 
 def _said(error: Exception) -> str:

@@ -63,20 +63,20 @@ class TestBeforeMoney:
 
     def test_a_name_that_another_picture_has_is_an_error(self) -> None:
         store = MemoryStore()
-        store.objects[NAME] = png(7)
+        store.objects["hero.png"] = png(7)
         with pytest.raises(NameTakenError) as caught:
-            check_before_money(job(), store, store)
+            check_before_money(job(filename_pattern="hero.{ext}"), store, store)
         assert str(caught.value) == (
-            f"mem://bucket/{NAME} is taken by another picture. Nothing was submitted. "
+            "mem://bucket/hero.png is taken by another picture. Nothing was submitted. "
             "Use another filename_pattern or destination, or replace=True to overwrite it."
         )
         assert caught.value.retry == "never"
 
     def test_every_picture_of_the_run_is_looked_for(self) -> None:
         store = MemoryStore()
-        store.objects["hero-3f2a9c0d1e4b-2.png"] = png(7)
+        store.objects["hero-2.png"] = png(7)
         with pytest.raises(NameTakenError, match=r"-2\.png is taken"):
-            check_before_money(job(num_images=3), store, store)
+            check_before_money(job(filename_pattern="hero-{index}.{ext}", num_images=3), store, store)
 
     def test_the_other_requests_sidecar_tells_who_has_the_name(self) -> None:
         pattern = "hero.{ext}"
@@ -89,9 +89,16 @@ class TestBeforeMoney:
         check_before_money(job(), store, store)
 
     def test_without_sidecars_the_error_says_that_nobody_can_tell(self) -> None:
-        store = landed(job(), png())
+        pattern = "hero.{ext}"
+        store = landed(job(filename_pattern=pattern), png())
         with pytest.raises(NameTakenError, match="without sidecars nothing can tell whether it is this request's own"):
-            check_before_money(job(), store, None)
+            check_before_money(job(filename_pattern=pattern), store, None)
+
+    def test_a_name_that_holds_the_request_is_its_own_without_a_sidecar(self) -> None:
+        store = MemoryStore()
+        store.objects[NAME] = png()
+        check_before_money(job(), store, None)
+        check_before_money(job(), store, store)
 
     def test_replace_asks_for_no_name(self) -> None:
         store = MemoryStore()

@@ -16,6 +16,7 @@ from airflow_provider_runflow.exceptions import (
     InvalidRequestError,
     JournalError,
     RateLimitedError,
+    RequestRejectedError,
     RunBilledError,
     RunBlockedError,
     RunCancelledError,
@@ -425,18 +426,29 @@ class TestARefusedLookUp:
 
 class TestADefiniteNo:
     @pytest.mark.parametrize(
-        "error",
+        ("error", "state"),
         [
-            InsufficientCreditError("balance", status=402),
-            RateLimitedError("slow down", status=429),
-            TransportError("never connected"),
+            (InsufficientCreditError("balance", status=402), "rejected"),
+            (RequestRejectedError("quality", status=422), "rejected"),
+            (AuthenticationError("key", status=401), "void"),
+            (RateLimitedError("slow down", status=429), "void"),
+            (TransportError("never connected"), "void"),
         ],
     )
-    def test_it_is_recorded_so_that_nobody_wonders_later(self, world: World, error: Exception) -> None:
+    def test_it_is_recorded_so_that_nobody_wonders_later(self, world: World, error: Exception, state: str) -> None:
         world.api.refuse_post(error)
         with pytest.raises(type(error)):
             world.attempt()
-        assert world.journal.records[""].state == "rejected"
+        assert world.journal.records[""].state == state
+
+    def test_what_never_reached_the_key_is_sent_again_under_the_same_one(self, world: World) -> None:
+        world.api.refuse_post(TransportError("never connected"))
+        with pytest.raises(TransportError):
+            world.attempt()
+        world.api.heal()
+        world.attempt()
+        first, second = (post["idempotency_key"] for post in world.api.posts)
+        assert first == second
 
     def test_the_next_attempt_uses_a_new_key_even_where_lists_are_refused(self, world: World) -> None:
         world.api.refuse_post(InsufficientCreditError("balance", status=402))
@@ -728,6 +740,15 @@ class TestWithoutAJournal:
         where = {"reuse_within": "destination", "destination": "s3://b/p"}
         self.try_(world, **where)
         assert self.try_(world, OTHER, first_try=False, **where).record.run_id == "run-2"
+
+    def test_a_retry_gives_a_list_that_lags_the_time_to_catch_up(self, world: World) -> None:
+        world.api.lag, world.api.idempotent = SETTLE.total_seconds() - 1, False
+        self.try_(world)
+        assert self.try_(world, OTHER, first_try=False).record.run_id == "run-1"
+
+    def test_a_first_try_need_not_wait(self, world: World) -> None:
+        self.try_(world)
+        assert world.clock.now() == NOON
 
     def test_a_retry_within_the_hour_trusts_the_key_when_the_list_is_refused(self, world: World) -> None:
         world.api.refuse_list()

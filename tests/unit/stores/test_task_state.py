@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -79,7 +79,7 @@ class TestRemembering:
         journal.write("summer", RECORD)
         assert journal.read("summer") == RECORD
 
-    @pytest.mark.parametrize("state", ["intent", "submitted", "rejected", "landed"])
+    @pytest.mark.parametrize("state", ["intent", "submitted", "void", "rejected", "landed"])
     def test_every_state_and_every_empty_field_survives(self, journal: TaskStateJournal, state: Any) -> None:
         bare = replace(RECORD, state=state, run_id=None, submitted_at=None, result=None, variation=None)
         journal.write("summer", bare)
@@ -90,10 +90,26 @@ class TestRemembering:
         assert journal.read("winter") is None
 
     def test_a_second_write_replaces_the_first(self, journal: TaskStateJournal, store: Store) -> None:
-        journal.write("summer", replace(RECORD, state="intent", run_id=None))
+        journal.write("summer", replace(RECORD, run_id="an earlier one"))
         journal.write("summer", RECORD)
         assert journal.read("summer") == RECORD
         assert len(store.values) == 1
+
+    @pytest.mark.parametrize("state", ["intent", "void", "rejected"])
+    def test_what_another_worker_sends_or_fails_to_send_does_not_hide_the_run(
+        self, journal: TaskStateJournal, state: Any
+    ) -> None:
+        journal.write("summer", RECORD)
+        later = RECORD.at + timedelta(seconds=60)
+        journal.write("summer", replace(RECORD, state=state, run_id=None, submitted_at=None, at=later))
+        assert journal.read("summer") == RECORD
+
+    @pytest.mark.parametrize("change", [{"ordinal": 9}, {"fingerprint": "another"}, {"client_ref": "another"}])
+    def test_the_intent_of_a_later_submission_counts(self, journal: TaskStateJournal, change: Any) -> None:
+        journal.write("summer", RECORD)
+        intent = replace(RECORD, state="intent", run_id=None, at=RECORD.at + timedelta(seconds=60), **change)
+        journal.write("summer", intent)
+        assert journal.read("summer") == intent
 
     def test_slots_do_not_disturb_each_other(self, journal: TaskStateJournal) -> None:
         for key in ("", "0", "00", "summer", "Summer", "summer ", "größe", "a" * 5000):
@@ -232,7 +248,7 @@ class TestTrouble:
         self, journal: TaskStateJournal, store: Store
     ) -> None:
         noise = "".join(chr(DICE.randrange(33, 1_000)) for _ in range(60_000))
-        with pytest.raises(InvalidRequestError, match=r"Shorten the prompt\. Nothing was submitted"):
+        with pytest.raises(InvalidRequestError, match=r"Shorten the prompt or the metadata\. Nothing was"):
             journal.write("summer", replace(RECORD, state="intent", input={"prompt": noise}))
         assert store.values == {}
 

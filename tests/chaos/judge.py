@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a trial came to: by the emulator's ledger and the files in the bucket, not by what the code under test says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+
+from airflow_provider_runflow.runs.resolution import KEY_TRUST
+from tests.chaos.plan import NO_FENCE, Plan, make_plan
+from tests.chaos.play import Operators, Play, Seat, Stuck, Want, runflow_operator
+from tests.chaos.points import Hang
+from tests.chaos.world import SECRETS, ChaosWorld
+
+
+@dataclass
+class Verdict:
+    """
+    Counts of one trial, or of many.
+
+    :param requests: distinct requests in their scope that were bought.
+    :param billed: runs that the emulator billed.
+    :param double_paid: bills beyond one a request.
+    :param lost: billed pictures that are not in the bucket, although nothing stopped the task.
+    :param stopped_unknown: tasks that stopped, since nothing could tell whether their request was bought.
+    :param stopped_unknown_with_a_fence: those of them in which something could have told.
+    :param problems: in words: all of the above that should be 0, hangs, leaks, wrong pictures.
+    """
+
+    trials: int = 0
+    items: int = 0
+    requests: int = 0
+    billed: int = 0
+    double_paid: int = 0
+    lost: int = 0
+    stopped_unknown: int = 0
+    stopped_unknown_with_a_fence: int = 0
+    struck: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, other: Verdict) -> None:
+        """Sum up."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+    def counts(self) -> dict[str, int]:
+        """The numbers alone."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "problems"}
+
+
+def try_seeds(seeds: Iterable[int]) -> Verdict:
+    """Play the trials of some seeds: one process's share."""
+    total = Verdict()
+    for seed in seeds:
+        total.add(try_seed(seed))
+    return total
+
+
+def try_seed(seed: int) -> Verdict:
+    """Play the trial of a seed."""
+    return try_plan(make_plan(seed))
+
+
+def try_plan(plan: Plan, operators: Operators = runflow_operator) -> Verdict:
+    """Play a plan and judge what came of it."""
+    with ChaosWorld(plan) as world:
+        play = Play(world, operators)
+        problems = []
+        try:
+            play.run()
+        except (Stuck, Hang) as error:
+            problems.append(f"hang: {error}")
+        world.clock.advance(8 * 86400)  # whatever still ran is billed by now
+        verdict = _judge(world, play, problems)
+    verdict.problems = [f"seed {plan.seed}: {problem} | {plan}" for problem in verdict.problems]
+    return verdict
+
+
+def _judge(world: ChaosWorld, play: Play, problems: list[str]) -> Verdict:
+    bills = world.emulator.ledger(world.now())["billed"]
+    runs = {run.id: run for run in world.emulator.runs}
+    billed = Counter(_name(str(runs[bill["run_id"]].input["prompt"])) for bill in bills)
+    over = {name: billed[name] - len(play.asked.get(name, ())) for name in billed}
+    double_paid = sum(extra for extra in over.values() if extra > 0)
+    if double_paid:
+        problems.append(f"paid twice: {over}, struck {world.points.struck}")
+    lost = 0 if play.stops or problems else _lost(world, [bill["run_id"] for bill in bills])
+    if lost:
+        problems.append(f"{lost} paid pictures are lost, struck {world.points.struck}")
+    fenced = [stop for stop in play.stops if _fence_left(world, *stop[:2])]
+    problems += [f"stopped although a fence worked: {stop[2]}" for stop in fenced]
+    problems += _wrong(play, runs)
+    said = world.said()
+    problems += [f"leaked {secret}" for secret in SECRETS if secret in said]
+    return Verdict(
+        trials=1,
+        items=play.items,
+        requests=sum(min(billed[name], len(play.asked.get(name, ()))) for name in billed),
+        billed=len(bills),
+        double_paid=double_paid,
+        lost=lost,
+        stopped_unknown=len(play.stops),
+        stopped_unknown_with_a_fence=len(fenced),
+        struck=len(world.points.struck),
+        problems=problems,
+    )
+
+
+def _name(prompt: str) -> str:
+    return prompt.partition(" try ")[0]
+
+
+def _lost(world: ChaosWorld, run_ids: list[str]) -> int:
+    there = {hashlib.sha256(path.read_bytes()).hexdigest() for path in world.bucket.rglob("*") if path.is_file()}
+    runs = {run.id: run for run in world.emulator.runs}
+    wanted = [(run_id, index) for run_id in run_ids for index in range(runs[run_id].outcome.images)]
+    drawn = [hashlib.sha256(world.emulator.picture(*each)).hexdigest() for each in wanted]
+    return sum(1 for sha256 in drawn if sha256 not in there)
+
+
+def _wrong(play: Play, runs: dict[str, object]) -> list[str]:
+    """Results that show somebody else's picture, or none."""
+    problems = []
+    for want, result in play.returned:
+        run = runs.get((result or {}).get("run_id", ""))
+        prompt = _name(str(run.input["prompt"])) if run is not None else None  # type: ignore[attr-defined]
+        if prompt != want.name:
+            problems.append(f"{want} was answered with the run of {prompt}: {result}")
+        elif len(result["images"]) != play.plan.num_images:
+            problems.append(f"{want} has {len(result['images'])} pictures")
+    return problems
+
+
+def _fence_left(world: ChaosWorld, seat: Seat, want: Want) -> bool:
+    """Whether something could have told what became of a request: then a task may not stop as unknown."""
+    plan = world.plan
+    if plan.fences.lists:
+        return True
+    if plan.reuse_within == "destination" or (plan.mapped and not plan.keyed and seat.clears):
+        return False  # bought by another DAG run or under another index: only a list tells
+    if world.now() - seat.asked[want] >= KEY_TRUST - timedelta(seconds=1):
+        return False
+    if plan.fences.journal:
+        return not (plan.fences.forgets and seat.clears)
+    return plan.literal and not seat.clears and not plan.metadata_drift and plan.fences_name != NO_FENCE
