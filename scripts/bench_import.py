@@ -18,9 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-MODULES = [
-    f"airflow_provider_runflow.operators.{name}" for name in ("gpt_image_2", "gpt_image_1_5", "flux", "runflow")
-]
+MODULES = [f"airflow_provider_runflow.operators.{name}" for name in ("gpt_image_2", "gpt_image_1_5", "flux", "runflow")]
 BASELINE = "airflow.sdk"
 PROCESSES = 7
 BUDGET_MS = 30.0

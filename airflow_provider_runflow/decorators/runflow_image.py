@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from inspect import Parameter, signature
@@ -15,7 +16,7 @@ from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 
 from airflow_provider_runflow.compat import call_with_context
 from airflow_provider_runflow.exceptions import InvalidRequestError
-from airflow_provider_runflow.operators.base import RunflowRunOperator, mask_queries
+from airflow_provider_runflow.operators.base import RunflowRunOperator
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.decorator import TaskDecorator
@@ -72,17 +73,18 @@ class RunflowImageTask(DecoratedOperator, RunflowRunOperator):
                 "return the prompt (a text) or the model's parameters (a dict)."
             )
         self.request_is_literal = False
-        mask_queries(told)
         self.take({"prompt": told} if isinstance(told, str) else told)
         for name in self.placeholders:
             if getattr(self, name) is SET_DURING_EXECUTION:
-                setattr(self, name, None)
+                self.keep(name, None)
 
     def show_run(self, context: Any, job: PaidRun, result: Mapping[str, Any] | None = None) -> None:
         """Show the run and what it was asked for: after a wait the function is not asked again."""
         super().show_run(context, job, result)
         own = {wire: name for name, wire in self.wire_names.items()}
-        self.take({own.get(name, name): value for name, value in job.request.input.items()})
+        # Another version of this package may have bought it: what cannot be shown must not keep it from landing.
+        with suppress(InvalidRequestError):
+            self.take({own.get(name, name): value for name, value in job.request.input.items()})
 
 
 @cache

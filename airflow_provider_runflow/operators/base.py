@@ -160,7 +160,7 @@ class RunflowRunOperator(BaseOperator):
         from airflow_provider_runflow.models import get_model
 
         wire = {name: self.wire_names.get(name, name) for name in self.input_fields}
-        given = {wire[name]: getattr(self, name) for name in wire}
+        given = {wire[name]: self.final(name) if rendered else getattr(self, name) for name in wire}
         later = () if rendered else {wire[name] for name in wire if not self.is_known(name)}
         return get_model(self.model).validate(given, skip=later, called={wire[name]: name for name in wire})
 
@@ -175,7 +175,23 @@ class RunflowRunOperator(BaseOperator):
         for name, value in parameters.items():
             if name not in self.input_fields:
                 raise InvalidRequestError(f"{self.model}: {no_such_parameter(name, self.input_fields)}")
+            self.keep(name, value)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Give a parameter its final value; the attribute, which Airflow shows, holds no signature of an address."""
+        mask_queries(value)
+        shown = unsigned(value)
+        if shown == value:
             setattr(self, name, value)
+        else:
+            self.__dict__.setdefault("_signed", {})[name] = (shown, value)
+            setattr(self, name, shown)
+
+    def final(self, name: str) -> Any:
+        """Return a parameter's final value, as it is sent."""
+        value = getattr(self, name)
+        shown, signed = self.__dict__.get("_signed", {}).get(name, (None, None))
+        return signed if value is shown else value
 
     def before_request(self, context: Any) -> None:
         """Give parameters their final values: called after rendering, before the request is made of them."""
@@ -187,11 +203,10 @@ class RunflowRunOperator(BaseOperator):
         :raises BeforeMoneyError: it must not be; nothing is submitted then.
         """
 
-    def render_template(self, content: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
-        """Render as Airflow does; the query of an address is a secret from then on, in logs and in the UI."""
-        rendered = super().render_template(content, context, *args, **kwargs)
-        mask_queries(rendered)
-        return rendered
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        for name in self.input_fields if parent is self else ():
+            self.keep(name, getattr(self, name))
 
     @cached_property
     def hook(self) -> RunflowHook:
@@ -322,7 +337,7 @@ class RunflowRunOperator(BaseOperator):
 
 
 def mask_queries(value: Any) -> None:
-    """Have Airflow mask the query of every address in a rendered parameter: whoever has it has the picture."""
+    """Have Airflow mask the query of every address in a value, in logs: whoever has it has the picture."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple)):

@@ -13,10 +13,12 @@ from airflow_provider_runflow.runs.identity import METADATA_KEY, OnUnknown, aske
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.base import RunflowRunOperator
+    from airflow_provider_runflow.runs.identity import Request
 
 LONGEST_SECONDS = timedelta(days=30).total_seconds()
 # As the reference states it for batches; kept here too, so that parsing a DAG does not load the HTTP client.
 MAX_CALLBACK_URL = 2048
+QUALITIES = ("low", "medium", "high")
 
 
 def is_literal(value: Any, template_ext: Sequence[str] = (), *, templated: bool = True) -> bool:
@@ -125,3 +127,20 @@ def _check_names(operator: RunflowRunOperator, model_input: Mapping[str, Any], k
         value = getattr(operator, name)
         if value is not None and value != "beside" and known(value):
             check_destination(value)
+
+
+def check_quality(request: Request, max_quality: str | None, conn_id: str) -> None:
+    """
+    Hold a request against its connection's staging guard; a quality that is not sent counts as the model's default.
+
+    :raises InvalidRequestError: it asks for more than ``max_quality`` allows.
+    """
+    from airflow_provider_runflow.models import quality_of
+
+    quality = quality_of(request.model, request.input) if max_quality is not None else None
+    if max_quality is None or quality not in QUALITIES:
+        return
+    if max_quality not in QUALITIES or QUALITIES.index(quality) > QUALITIES.index(max_quality):
+        raise InvalidRequestError(
+            f"quality={quality!r}: connection {conn_id!r} allows at most {max_quality!r} (its extra max_quality)."
+        )

@@ -22,8 +22,7 @@ from airflow_provider_runflow.exceptions import (
     RunUnreachableError,
     SubmissionUncertainError,
 )
-from airflow_provider_runflow.models import quality_of
-from airflow_provider_runflow.operators.checks import check_operator
+from airflow_provider_runflow.operators.checks import check_operator, check_quality
 from airflow_provider_runflow.operators.delivery import Delivery
 from airflow_provider_runflow.runs.engine import SAFE_RETRY, RunEngine, Standing
 from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, TaskIdentity, make_scope
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 # How long the worker bears with an API that is down, once the trigger has said that the run has ended.
 READ_GRACE = timedelta(seconds=60)
-QUALITIES = ("low", "medium", "high")
 
 
 @dataclass
@@ -305,7 +303,7 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
     settings = hook.settings
 
     def before_submit(wanted: Request) -> None:
-        _check_quality(wanted, settings.max_quality, operator.runflow_conn_id)
+        check_quality(wanted, settings.max_quality, operator.runflow_conn_id)
         operator.check_request(wanted)
         if delivery is not None:
             delivery.check(wanted)
@@ -409,13 +407,3 @@ def _task_identity(context: Any, operator: RunflowRunOperator) -> TaskIdentity:
 
 def _namespace() -> str:
     return conf.get("runflow", "namespace", fallback="") or conf.get("api", "base_url", fallback="") or ""
-
-
-def _check_quality(request: Request, max_quality: str | None, conn_id: str) -> None:
-    quality = quality_of(request.model, request.input) if max_quality is not None else None
-    if max_quality is None or quality not in QUALITIES:
-        return
-    if max_quality not in QUALITIES or QUALITIES.index(quality) > QUALITIES.index(max_quality):
-        raise InvalidRequestError(
-            f"quality={quality!r}: connection {conn_id!r} allows at most {max_quality!r} (its extra max_quality)."
-        )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_runflow.exceptions import InvalidRequestError
-from airflow_provider_runflow.operators.base import RunflowRunOperator, mask_queries
+from airflow_provider_runflow.operators.base import RunflowRunOperator
 from airflow_provider_runflow.operators.checks import is_literal
 
 if TYPE_CHECKING:
@@ -72,20 +72,18 @@ class RunflowModelOperator(RunflowRunOperator):
         if rendered or self.is_known("model"):
             runs_path(self.model)
         if rendered or self.is_known("input"):
-            return as_json_object(self.input)
+            return as_json_object(self.final("input") if rendered else self.input)
         return {}
 
     def take(self, parameters: Mapping[str, Any]) -> None:
         """Put parameters that became known on the worker only into ``input``."""
-        self.input = {**self.input, **parameters}
+        self.keep("input", {**self.final("input"), **parameters})
 
     def render_template(self, content: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
         """Render everything but the data."""
         if content is not self.input or self.render_items:
             return super().render_template(content, context, *args, **kwargs)
-        data = filled_in(content, context)
-        mask_queries(data)
-        return data
+        return filled_in(content, context)
 
     def check_request(self, request: Request) -> None:
         """Ask Runflow whether the model takes these parameters, if that is wanted."""

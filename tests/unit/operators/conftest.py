@@ -36,10 +36,10 @@ class World:
         return self.operator_of(GptImage2Operator, **{"prompt": "a cat", "quality": "low", **changes})
 
     def operator_of(self, kind: type[Kind], /, **facts: Any) -> Kind:
-        """A task of any operator, that lands in this world in this world's mode."""
-        dag_id = facts.pop("dag_id", "campaign")
+        """A task of any operator, that lands in this world, in its mode; `native`: what a template gives has a type."""
+        dag_id, native = facts.pop("dag_id", "campaign"), facts.pop("native", False)
         ours = {"task_id": "hero", "destination": str(self.destination), "deferrable": self.deferrable}
-        with in_dag(dag_id):
+        with in_dag(dag_id, render_template_as_native_obj=native):
             return kind(**{**ours, **facts})
 
     def run(self, operator: Any, **facts: Any) -> Outcome:

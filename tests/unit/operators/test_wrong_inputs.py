@@ -131,7 +131,7 @@ def test_a_template_that_renders_to_something_wrong_is_an_error_before_anything_
     world: World, kind: type[RunflowRunOperator], wrong: dict[str, Any], message: str
 ) -> None:
     ((name, value),) = wrong.items()
-    templates = {name: "{{ params.wrong }}", "params": {"wrong": value}, "render_template_as_native_obj": True}
+    templates = {name: "{{ params.wrong }}", "params": {"wrong": value}, "native": True}
     outcome = world.run(world.operator_of(kind, **{**RIGHT[kind], **templates}))
     assert (outcome.state, world.posts) == ("failed", 0)
     assert str(outcome.error) == (

@@ -38,7 +38,7 @@ RECORD = Record(
 )
 
 # Text that cannot be compressed, and repeatable.
-DICE = random.Random(0)  # noqa: S311
+DICE = random.Random(0)
 
 
 class Store:
