@@ -18,7 +18,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-corner chaos mutants lint format bench-import build lock clean
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e e2e-kill test-corner chaos mutants lint format bench-import bench-rivals build lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ test-e2e: setup  ## real Airflow processes (tests/e2e); on failure their logs ar
 	@echo '== end-to-end tests: tests/e2e'
 	$(PYTEST) tests/e2e
 
+e2e-kill: setup  ## thirty pictures while busy processes of a real Airflow are killed -9 (SEED=1; 2-3 minutes)
+	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts tests
+	@SEED='$(SEED)' $(BIN)/python -m scripts.e2e_kill
+
 live: setup  ## the contract tests against the real Runflow, with RUNFLOW_API_KEY: a few cents (asks first; YES=1 answers)
 	@YES='$(YES)' $(BIN)/python -m scripts.live
 
@@ -75,6 +79,9 @@ $(CORNER)/.ready: requirements/uv.txt requirements/corner.txt pyproject.toml scr
 
 chaos: setup  ## 10,000 trials of crashes and lost replies: who paid what (SEED=1 TRIALS=10000), one JSON line
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --trials $(or $(TRIALS),10000)
+
+bench-rivals: setup  ## the same trials for this package and for what people would use instead (SEED=1 TRIALS=1000), as JSON
+	@$(BIN)/python -m benchmarks.rivals --seed $(or $(SEED),1) --trials $(or $(TRIALS),1000)
 
 mutants: setup  ## take one fence at a time out of the package: do the trials notice?
 	@$(BIN)/python -m tests.chaos.mutants --seed $(or $(SEED),1)

@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_provider_runflow.compat import AirflowFailException
+from airflow_provider_runflow.compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from airflow_provider_runflow.exceptions import (
     ApiError,
     BeforeMoneyError,
     LandingError,
     RunflowError,
+    RunTimeoutError,
     RunUnreachableError,
 )
 
@@ -42,6 +48,29 @@ def airflow_errors(operator: Any, bought: Callable[[], str | None] = lambda: Non
             raise error from raised
         if text != str(error):
             operator.log.error("%s", text)
+        raise
+
+
+@contextmanager
+def sensor_errors(sensor: Any) -> Iterator[None]:
+    """
+    Let a sensor end as Airflow's sensors do, alike in every mode.
+
+    A time-out is Airflow's own, which no retry follows. What no retry can mend skips the task with ``soft_fail``, and
+    so does a time-out; ``never_fail`` skips for anything else of ours as well. What a retry may mend is raised.
+
+    :param sensor: the sensor that runs.
+    """
+    try:
+        with airflow_errors(sensor):
+            yield
+    except (RunflowError, AirflowFailException, AirflowTaskTimeout) as error:
+        text = on_call_text(error) if isinstance(error, RunflowError) else str(error)
+        passing = isinstance(error, RunflowError) and error.retry != "never" and not isinstance(error, RunTimeoutError)
+        if sensor.never_fail or (sensor.soft_fail and not passing):
+            raise AirflowSkipException(f"Skipped instead of failed: {text}") from error
+        if isinstance(error, RunTimeoutError):
+            raise AirflowSensorTimeout(text) from error
         raise
 
 

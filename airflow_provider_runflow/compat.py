@@ -8,6 +8,9 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
     BaseHook,
     BaseOperator,
     BaseOperatorLink,
@@ -24,9 +27,13 @@ DEFERRAL_FAILURES = (TaskDeferralError, TaskDeferralTimeout)
 __all__ = [
     "DEFERRAL_FAILURES",
     "AirflowFailException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
+    "TaskDeferralTimeout",
     "aread_connection",
     "call_with_context",
     "conf",

@@ -35,6 +35,7 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
         │   ├── RunBilledError          failed, and billed all the same
         │   └── RunBlockedError         stopped by content moderation
         ├── RunCancelledError           cancelled; cancelling does not refund
+        ├── RunNotDeliveredError        failed or cancelled, and bought elsewhere: nothing to wait for or to land
         ├── RunUnreachableError         recorded here, but Runflow does not show it to this account
         ├── RunTimeoutError             still going at the deadline
         ├── RunPartialError             fewer pictures than asked for; what came is landed
@@ -290,6 +291,12 @@ class RunBlockedError(RunFailedError):
 
 class RunCancelledError(AfterMoneyError):
     """Someone cancelled the run; cancelling does not refund, so it is not submitted again by itself."""
+
+    retry = "never"
+
+
+class RunNotDeliveredError(AfterMoneyError):
+    """Runs that another task or person bought ended without pictures; only who bought them can buy them anew."""
 
     retry = "never"
 

@@ -71,6 +71,13 @@ CONFIG: dict[str, Any] = {
 }
 
 
+# Module -> integration; these are named by the providers amazon and common.io.
+TRANSFERS = {
+    "runflow_to_s3": "Amazon Simple Storage Service (S3)",
+    "runflow_to_object_storage": "Common IO",
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """Describe the package; called through the entry point ``apache_airflow_provider``."""
     package = "airflow_provider_runflow"
@@ -90,6 +97,16 @@ def get_provider_info() -> dict[str, Any]:
                     f"{package}.operators.{module}" for module in ("gpt_image_2", "gpt_image_1_5", "flux", "runflow")
                 ],
             }
+        ],
+        "sensors": [{"integration-name": name, "python-modules": [f"{package}.sensors.run_completion"]}],
+        "transfers": [
+            {
+                "source-integration-name": name,
+                "target-integration-name": target,
+                "how-to-guide": "/docs/transfers.md",
+                "python-module": f"{package}.transfers.{module}",
+            }
+            for module, target in TRANSFERS.items()
         ],
         "triggers": [{"integration-name": name, "python-modules": [f"{package}.triggers.run_completion"]}],
         "connection-types": [

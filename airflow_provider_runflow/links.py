@@ -32,11 +32,11 @@ def run_url(template: str | None, run_id: str, task: Any) -> str:
 
     :param template: the connection's ``run_url_template``.
     :param run_id: Runflow's id.
-    :param task: a :class:`~airflow_provider_runflow.runs.identity.TaskIdentity`.
+    :param task: a :class:`~airflow_provider_runflow.runs.identity.TaskIdentity`, or Airflow's task instance.
     """
     if template:
         return template.replace("{run_id}", quote(run_id, safe=""))
     dag, run, name = (quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
-    mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
+    mapped = "" if task.map_index is None or task.map_index < 0 else f"/mapped/{task.map_index}"
     base = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
     return f"{base}/dags/{dag}/runs/{run}/tasks/{name}{mapped}/xcom"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 from scripts.waiting import wait_for
 
 
@@ -76,12 +78,35 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
 
+    def kill(self, *, alone: bool = False) -> None:
+        """SIGKILL, for all that it started too, or for its first process alone. Its id stays ours until `reap`."""
+        if alone:
+            self.signal(signal.SIGKILL)
+            return
+        for _ in range(100):  # again, for what was being started meanwhile
+            members = session_members(self.pid)
+            if not members:
+                return
+            for process in members:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(members, timeout=0.1)
+
     def reap(self) -> None:
-        """Ends what is left of its process group, then gives the process id back."""
+        """Ends what is left of it, then gives the process id back."""
         if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            self.kill()
         self._process.wait()
+
+
+def session_members(session: int) -> list[psutil.Process]:
+    """Every process of a session: all that a program has started, also in process groups of its own or orphaned."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def stop(programs: Sequence[Program], *, grace: float = 20.0) -> None:

@@ -59,6 +59,7 @@ class AirflowStack:
     parallelism: int = 4
     port: int = field(default_factory=free_port)
     _programs: list[Program] = field(default_factory=list, init=False)
+    _killed: list[Program] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.home = self.home.resolve()
@@ -138,11 +139,26 @@ class AirflowStack:
             env=env,
             seconds=90,
         )
-        for name, arguments in COMPONENTS.items():
-            log = self.logs / f"{name}.log"
-            self._programs.append(Program.start(name, _airflow(*arguments), log=log, env=env))
+        for name in COMPONENTS:
+            self._start(name, self.logs / f"{name}.log")
         self._wait_until_healthy(seconds)
         self.api.log_in()
+
+    def _start(self, name: str, log: Path) -> None:
+        self._programs.append(Program.start(name, _airflow(*COMPONENTS[name]), log=log, env=self.environment()))
+
+    def component(self, name: str) -> Program:
+        """The running component of that name."""
+        return next(program for program in self._programs if program.name == name)
+
+    def kill_and_restart(self, name: str, *, alone: bool = False) -> Program:
+        """Kills a component (`alone`: its first process only) and starts it again, without waiting; gives the dead."""
+        dead = self.component(name)
+        dead.kill(alone=alone)
+        self._programs.remove(dead)
+        self._killed.append(dead)
+        self._start(name, self.logs / f"{name}-{len(self._killed)}.log")
+        return dead
 
     def _wait_until_healthy(self, seconds: float) -> None:
         def healthy() -> bool:
@@ -163,8 +179,9 @@ class AirflowStack:
     def stop(self, *, grace: float = 20.0) -> None:
         """Ends what `start` started, and nothing else."""
         with uninterrupted():
-            stop(self._programs, grace=grace)
+            stop([*self._programs, *self._killed], grace=grace)
             self._programs.clear()
+            self._killed.clear()
             self.api.close()
 
 

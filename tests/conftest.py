@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tests.harness import Airflow
     from tests.servers import S3Server
 
+# `runflow_emulator`, as users load it; and `pytester`, to load it as they do.
+pytest_plugins = ["airflow_provider_runflow.testing", "pytester"]
+
 
 def _own_surroundings() -> None:
     """Before the first `import airflow`: nothing of the person's Airflow, keys or proxies reaches a test."""

@@ -10,6 +10,7 @@ resumes, retries, pushes links).
     outcome = airflow.resume(airflow.fire(outcome))
     outcome = airflow.finish(op)                 # run, fire and resume until the task has ended
     outcome = airflow.retry(outcome)             # the next try; after a clear: airflow.clear(outcome)
+    outcome = airflow.poke_again(outcome)        # the next poke of a sensor that rescheduled itself
     airflow.xcom(op); airflow.state_store(op); airflow.rendered[...]
 
 It works from Airflow 3.1 on; what a version lacks (the task state store before 3.3) is not there here either.
@@ -59,6 +60,8 @@ class Attempt:
     run_type: str = "manual"
     logical_date: dt.datetime | None = MOMENT
     run_after: dt.datetime = MOMENT
+    #: When a sensor rescheduled itself first.
+    rescheduled_at: dt.datetime | None = None
     ti_id: UUID = field(default_factory=uuid7)
 
     @property
@@ -186,6 +189,11 @@ class Airflow:
             clear_number=attempt.clear_number + 1,
         )
 
+    def poke_again(self, outcome: Outcome, *, since: dt.datetime | None = None) -> Outcome:
+        """The same try once more, as the scheduler starts a sensor that rescheduled itself first at `since`."""
+        first = since or outcome.attempt.rescheduled_at or dt.datetime.now(dt.timezone.utc)
+        return self._work(replace(outcome.attempt, rescheduled_at=first), None, None)
+
     def _again(self, outcome: Outcome, **changes: Any) -> Outcome:
         attempt = replace(outcome.attempt, ti_id=uuid7(), **changes)
         self.xcoms.pop(attempt.scope, None)
@@ -264,6 +272,9 @@ class Airflow:
         if message.key not in self.variables:
             return ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND, detail={"key": message.key})
         return comms.VariableResult(key=message.key, value=self.variables[message.key])
+
+    def _on_GetTaskRescheduleStartDate(self, message: Any) -> Any:
+        return comms.TaskRescheduleStartDate(start_date=self._attempts[message.ti_id].rescheduled_at)
 
     def _on_GetTaskStateStore(self, message: Any) -> Any:
         values = self.states.get(self._scope_of(message), {}) if self._is_current(message) else {}
@@ -384,6 +395,8 @@ def _encode(value: Any) -> Any:
 
 
 def _unwrap(value: Any) -> Any:
+    if not isinstance(value, (dict, list)):
+        return value
     if isinstance(value, dict) and value.keys() == {"__type", "__var"}:
         from airflow.serialization.serialized_objects import BaseSerialization
 
@@ -421,6 +434,7 @@ def _run_context(attempt: Attempt, method: str | None, kwargs: dict[str, Any] | 
         next_method=method,
         next_kwargs=None if kwargs is None else _encode(kwargs),
         xcom_keys_to_clear=[],
+        task_reschedule_count=0 if attempt.rescheduled_at is None else 1,
     )
 
 

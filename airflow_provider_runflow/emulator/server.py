@@ -89,13 +89,15 @@ class EmulatorServer:
         host: str = "127.0.0.1",
         port: int = 0,
         log: Log | None = None,
+        around: Callable[[Application], Application] = lambda application: application,
     ) -> None:
+        """Take the port. `around` puts something between the socket and the emulator."""
         self.emulator = emulator or Emulator()
         self.clock = clock or SystemClock()
         self._socket = bind(host, port)
         self.url = base_url(self._socket)
         self._ready = threading.Event()
-        self._server = uvicorn_server(create_app(self.emulator, self.clock, log), self._ready.set)
+        self._server = uvicorn_server(around(create_app(self.emulator, self.clock, log)), self._ready.set)
         self._courier = Courier(self.emulator, self.clock, self.url, log)
         self._thread = threading.Thread(target=self._serve, name="runflow-emulator", daemon=True)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_runflow.client.sync import RunflowClient
     from airflow_provider_runflow.client.wire import Balance, Page, Run, RunLog
     from airflow_provider_runflow.hooks.settings import Settings
+    from airflow_provider_runflow.runs.waiting import Advice
 
 TEST_TIMEOUT = 8.0
 # Airflow kills a task that does not end by itself about 5 s after it was told to.
@@ -197,9 +198,13 @@ class RunflowHook(BaseHook):
         seconds = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
         return self.wait_until(run_id, deadline=self.clock.now() + seconds, poll_interval=poll_interval)
 
-    def wait_until(self, run_id: str, *, deadline: datetime, poll_interval: float) -> Run:
-        """Wait as :meth:`wait_for_run` does, up to an aware wall-clock time."""
-        from airflow_provider_runflow.runs.waiting import wait_for_run
+    def wait_until(self, run_id: str, *, deadline: datetime, poll_interval: float, advice: Advice | None = None) -> Run:
+        """
+        Wait as :meth:`wait_for_run` does, up to an aware wall-clock time.
+
+        :param advice: what the errors say of the money and of a retry; default: to the task that bought the run.
+        """
+        from airflow_provider_runflow.runs.waiting import OF_THE_BUYER, wait_for_run
 
         def read(reconnect: bool) -> Run:
             if reconnect:
@@ -214,6 +219,7 @@ class RunflowHook(BaseHook):
             clock=self.clock,
             log=self.log,
             uniform=self.jitter.uniform,
+            advice=advice or OF_THE_BUYER,
         )
 
     def cancel_run(self, run_id: str, reason: str) -> None:

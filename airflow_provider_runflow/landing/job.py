@@ -18,17 +18,17 @@ SAMPLE_RUN_ID = "00000000-0000-7000-8000-000000000000"
 @dataclass(frozen=True)
 class Job:
     """
-    One paid request, as far as landing cares.
+    One paid request, as far as landing cares; or one run that was bought elsewhere, of which less is known.
 
-    :param model: for example ``openai/gpt-image-2``.
-    :param input: the recorded input (what was sent, not what a later read shows).
+    :param model: for example ``openai/gpt-image-2``; None when it is not known.
+    :param input: the recorded input (what was sent, not what a later read shows, where there is a record).
     :param prompt: the prompt, None for a model that takes none.
     :param variation: the take as the user named it, None for the first.
     :param labels: the item's labels.
     :param alt_text: alternative text for the picture.
-    :param client_ref: the scope that this request is paid in.
+    :param client_ref: the scope that this request is paid in, None for none.
     :param item_key: which item of the task; empty for the one of an unmapped task.
-    :param fingerprint: hash of what buys the picture.
+    :param fingerprint: hash of what buys the picture, None when it is not known.
     :param fingerprint_version: how it was computed.
     :param ordinal: which submission of the request this is.
     :param request: 12 hex characters that identify the request, for ``{request}``.
@@ -39,19 +39,21 @@ class Job:
     :param airflow: ``dag_id``, ``task_id``, ``run_id`` and ``map_index``, for the sidecar.
     :param task_id: for ``{task_id}``.
     :param map_index: for ``{map_index}``; -1 for an unmapped task.
+    :param run_id: the run, when it was named instead of bought: it alone tells then what is landed already.
+    :param suffix: where other bytes have the name, land under one with 8 characters of the hash; False fails instead.
     """
 
-    model: str
+    model: str | None
     input: Mapping[str, Any]
     prompt: str | None
     variation: str | None
     labels: Mapping[str, str]
     alt_text: str | None
-    client_ref: str
+    client_ref: str | None
     item_key: str
-    fingerprint: str
-    fingerprint_version: int
-    ordinal: int
+    fingerprint: str | None
+    fingerprint_version: int | None
+    ordinal: int | None
     request: str
     num_images: int
     ext: str
@@ -60,6 +62,8 @@ class Job:
     airflow: Mapping[str, Any]
     task_id: str
     map_index: int
+    run_id: str | None = None
+    suffix: bool = True
 
     @property
     def expected_ext(self) -> str:
@@ -77,15 +81,15 @@ class Job:
     @property
     def predictable(self) -> bool:
         """Whether the names are known before the run exists."""
-        return names.predictable(self.filename_pattern)
+        return self.run_id is not None or names.predictable(self.filename_pattern)
 
-    def name(self, index: int, ext: str, run_id: str = SAMPLE_RUN_ID) -> str:
+    def name(self, index: int, ext: str, run_id: str | None = None) -> str:
         """
         Return the name of one picture, relative to the destination.
 
         :param index: which picture of the run, from 0.
         :param ext: extension without a dot.
-        :param run_id: the run; a stand-in serves where the pattern does not use it.
+        :param run_id: the run, if it is not the job's own; a stand-in serves where the pattern does not use it.
         :raises InvalidRequestError: the pattern breaks a rule with this job's values.
         """
         values: dict[str, object] = {
@@ -95,7 +99,7 @@ class Job:
             "index": index,
             "take": self.variation or "1",
             "ext": ext,
-            "runflow_run_id": run_id,
+            "runflow_run_id": run_id or self.run_id or SAMPLE_RUN_ID,
             "request": self.request,
         }
         return names.filename(self.filename_pattern, values, self.labels)

@@ -187,6 +187,11 @@ class _Landing:
             # A name of this very run is never replaced: a run may deliver more pictures than were asked for.
             was_there = self._put_as(name, spooled, replace=self.job.replace and name not in self.used)
         except NameTaken:
+            if not self.job.suffix:
+                raise DestinationError(
+                    f"{self.store.uri(name)} is taken by another picture; use another name, or replace=True to "
+                    "overwrite it"
+                ) from None
             taken, name = name, names.suffixed(name, spooled.sha256)
             self.log.warning(
                 "%s is taken by another picture; picture %d of run %s is paid, so it lands as %s",

@@ -98,7 +98,13 @@ def without_queries(value: Any) -> Any:
 
 
 def is_ours(sidecar: Mapping[str, Any] | None, job: Job) -> bool:
-    """Whether a sidecar that was read back tells of this very request: same scope, item and fingerprint."""
+    """
+    Whether a sidecar that was read back tells of this very request: same scope, item and fingerprint.
+
+    Of a run that was named instead of bought, it tells when it names that run.
+    """
+    if job.run_id is not None:
+        return sidecar is not None and sidecar.get("runflow_run_id") == job.run_id
     request = sidecar.get("request") if sidecar is not None else None
     if not isinstance(request, Mapping):
         return False

@@ -329,10 +329,7 @@ class RunflowRunOperator(BaseOperator):
     def _finish(self, context: Any, job: PaidRun, result: dict[str, Any]) -> dict[str, Any]:
         if job.failure is None:
             return result
-        if self.do_xcom_push:
-            # What is paid is shown even though the task fails: Airflow pushes no return value then.
-            for name, value in {**result, "return_value": result}.items():
-                context["ti"].xcom_push(key=name, value=value)
+        push_result(self, context, result)
         raise job.failure
 
 
@@ -345,3 +342,10 @@ def mask_queries(value: Any) -> None:
             mask_queries(item)
     elif isinstance(value, str) and (address := unsigned(value)) != value:
         mask_secret(value[len(address) + 1 :])
+
+
+def push_result(operator: BaseOperator, context: Any, result: Mapping[str, Any]) -> None:
+    """Show what is paid even though the task fails: Airflow pushes no return value then."""
+    if operator.do_xcom_push:
+        for name, value in {**result, "return_value": dict(result)}.items():
+            context["ti"].xcom_push(key=name, value=value)

@@ -23,25 +23,37 @@ if TYPE_CHECKING:
     from airflow_provider_runflow.landing.store import Store
 
 
-@dataclass
-class Delivery:
+def place_facts(operator: Any, destination: str) -> dict[str, Any]:
     """
-    Land the runs of one task.
+    Return what a :class:`LandingPlace` is made of.
+
+    :param operator: with the parameters that all operators share which land pictures, rendered.
+    :param destination: rendered destination prefix.
+    """
+    options = ("aws_conn_id", "encrypt", "acl_policy", "cache_control", "extra_args")
+    return {
+        "destination": destination,
+        "sidecars": operator.sidecars,
+        "store_options": {name: getattr(operator, name) for name in options},
+        "hook": operator.hook,
+        "log": operator.log,
+    }
+
+
+@dataclass
+class LandingPlace:
+    """
+    A destination with its sidecars, and the way there.
 
     :param destination: rendered destination prefix.
     :param sidecars: ``beside``, another prefix, or ``None``.
-    :param filename_pattern: checked pattern.
-    :param replace: whether a foreign picture may be overwritten.
     :param store_options: arguments of ``open_store``.
     """
 
     destination: str
     sidecars: str | None
-    filename_pattern: str
-    replace: bool
     store_options: Mapping[str, Any]
     hook: RunflowHook
-    scope: Scope
     log: Log
 
     @cached_property
@@ -60,17 +72,11 @@ class Delivery:
             return None
         return self.store if self.sidecars == "beside" else open_store(self.sidecars, **self.store_options)
 
-    def check(self, request: Request) -> None:
-        """Find before the money is spent what would keep a picture from landing."""
-        from airflow_provider_runflow.landing.land import check_before_money
-
-        check_before_money(self._job(request, self.scope), self.store, self.sidecar_store)
-
-    def find(self, request: Request, scope: Scope) -> Found | None:
+    def find_job(self, job: Job) -> Found | None:
         """Find this very request's pictures where they would land."""
         from airflow_provider_runflow.landing.land import find_landed
 
-        return find_landed(self._job(request, scope), self.store, self.sidecar_store)
+        return find_landed(job, self.store, self.sidecar_store)
 
     def still_there(self, result: Mapping[str, Any]) -> bool:
         """Whether everything that a recorded result names is still in the destination, unchanged."""
@@ -78,7 +84,7 @@ class Delivery:
 
         return still_there(result.get("images") or [], self.store)
 
-    def land(self, record: Record, run: Run) -> list[dict[str, Any]]:
+    def land_job(self, job: Job, run: Run) -> list[dict[str, Any]]:
         """
         Copy the run's pictures to the destination.
 
@@ -91,7 +97,7 @@ class Delivery:
         account = self.hook.settings.account
         with StorageClient(ssl_context(), allow_http=account.allows_http, transport=self.hook.transport) as client:
             landed = land(
-                self._job(record.request, self._scope_of(record), record.ordinal),
+                job,
                 run.id,
                 run.output_urls,
                 money_text(run.cost),
@@ -111,8 +117,36 @@ class Delivery:
         except NotFoundError as error:
             raise OutputsGoneError(
                 f"Runflow run {run_id} is paid, but Runflow does not know it any more ({error}). "
-                "A retry cannot help; another `variation` buys a new picture."
+                "A retry cannot help; submitting another `variation` buys a new picture."
             ) from error
+
+
+@dataclass
+class Delivery(LandingPlace):
+    """
+    Land the runs of one task that buys them.
+
+    :param filename_pattern: checked pattern.
+    :param replace: whether a foreign picture may be overwritten.
+    """
+
+    filename_pattern: str
+    replace: bool
+    scope: Scope
+
+    def check(self, request: Request) -> None:
+        """Find before the money is spent what would keep a picture from landing."""
+        from airflow_provider_runflow.landing.land import check_before_money
+
+        check_before_money(self._job(request, self.scope), self.store, self.sidecar_store)
+
+    def find(self, request: Request, scope: Scope) -> Found | None:
+        """Find this very request's pictures where they would land."""
+        return self.find_job(self._job(request, scope))
+
+    def land(self, record: Record, run: Run) -> list[dict[str, Any]]:
+        """Copy the run's pictures to the destination; raises as :meth:`land_job` does."""
+        return self.land_job(self._job(record.request, self._scope_of(record), record.ordinal), run)
 
     def _scope_of(self, record: Record) -> Scope:
         return replace(self.scope, client_ref=record.client_ref, item_key=record.item_key)

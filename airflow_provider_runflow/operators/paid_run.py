@@ -23,21 +23,18 @@ from airflow_provider_runflow.exceptions import (
     SubmissionUncertainError,
 )
 from airflow_provider_runflow.operators.checks import check_operator, check_quality
-from airflow_provider_runflow.operators.delivery import Delivery
+from airflow_provider_runflow.operators.delivery import Delivery, place_facts
 from airflow_provider_runflow.runs.engine import SAFE_RETRY, RunEngine, Standing
 from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, TaskIdentity, make_scope
 from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, money
 from airflow_provider_runflow.runs.result import make_result, not_landed
-from airflow_provider_runflow.runs.waiting import timeout_of
+from airflow_provider_runflow.runs.waiting import READ_GRACE, timeout_of
 from airflow_provider_runflow.stores.task_state import open_journal
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.hooks.runflow import RunflowHook
     from airflow_provider_runflow.operators.base import RunflowRunOperator
-
-# How long the worker bears with an API that is down, once the trigger has said that the run has ended.
-READ_GRACE = timedelta(seconds=60)
 
 
 @dataclass
@@ -294,7 +291,7 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
             destination=destination,
         )
     hook = operator.hook
-    delivery = _delivery(operator, destination, hook, scope, request.num_images)
+    delivery = _delivery(operator, destination, scope, request.num_images)
     if delivery is None and operator.wait_for_completion and record is None:
         operator.log.warning(
             "No destination: the only copy of the pictures stays at Runflow, where it expires. Set `destination` "
@@ -349,31 +346,15 @@ def _text(value: str | int | None) -> str | None:
     return None if value in (None, "") else str(value)
 
 
-def _delivery(
-    operator: RunflowRunOperator, destination: str | None, hook: RunflowHook, scope: Scope, num_images: int
-) -> Delivery | None:
+def _delivery(operator: RunflowRunOperator, destination: str | None, scope: Scope, num_images: int) -> Delivery | None:
     if destination is None:
         return None
     from airflow_provider_runflow.landing.names import DEFAULT_PATTERN, check_pattern
 
     pattern = operator.filename_pattern or DEFAULT_PATTERN
     check_pattern(pattern, num_images=num_images)
-    return Delivery(
-        destination=destination,
-        sidecars=operator.sidecars,
-        filename_pattern=pattern,
-        replace=operator.replace,
-        store_options={
-            "aws_conn_id": operator.aws_conn_id,
-            "encrypt": operator.encrypt,
-            "acl_policy": operator.acl_policy,
-            "cache_control": operator.cache_control,
-            "extra_args": operator.extra_args,
-        },
-        hook=hook,
-        scope=scope,
-        log=operator.log,
-    )
+    facts = place_facts(operator, destination)
+    return Delivery(**facts, filename_pattern=pattern, replace=operator.replace, scope=scope)
 
 
 def _destination(operator: RunflowRunOperator) -> str | None:

@@ -4,14 +4,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.client.wire import Run
-from airflow_provider_runflow.exceptions import RunBilledError, RunBlockedError, RunCancelledError, RunFailedError
+from airflow_provider_runflow.exceptions import (
+    RunBilledError,
+    RunBlockedError,
+    RunCancelledError,
+    RunFailedError,
+    RunNotDeliveredError,
+)
 
 # The reference knows no list of failure codes, so these are read from code and message as words.
 _BLOCKED = re.compile(r"content.?polic|moderat|safety|nsfw|blocked|prohibited|flagged|disallowed", re.IGNORECASE)
 _INVALID = re.compile(r"invalid|validation|unsupported|malformed|bad.?request|unprocessable", re.IGNORECASE)
+# So many runs are named in one error; a sensor may wait for 500.
+MAX_TOLD = 10
 
 
 def will_fail_again(run: Run) -> bool:
@@ -37,6 +46,14 @@ def money(run: Run) -> str:
     return "the cost is not known yet" if run.cost is None else f"Runflow billed ${run.cost}"
 
 
+def fate(run: Run) -> str:
+    """Say how a run ended without pictures, and what happened to the money; no full stop at its end."""
+    if run.status_code == "cancelled":
+        return f"Runflow run {run.id} was cancelled. Cancelling does not refund ({money(run)})"
+    what = f"Runflow run {run.id} failed: {describe_failure(run)}."
+    return f"{what} Yet Runflow says it billed ${run.cost}" if was_billed(run) else f"{what} Failed runs are not billed"
+
+
 def failure_of(run: Run) -> RunFailedError:
     """
     Make the error for a run that failed.
@@ -44,13 +61,12 @@ def failure_of(run: Run) -> RunFailedError:
     :return: :class:`RunBilledError` when it was billed all the same, :class:`RunBlockedError` when the same request
         would fail again, else :class:`RunFailedError`.
     """
-    what = f"Runflow run {run.id} failed: {describe_failure(run)}."
     if was_billed(run):
         return RunBilledError(
-            f"{what} Yet Runflow says it billed ${run.cost}, so it is not submitted again by itself. Ask Runflow about "
-            "it; another `variation` buys a new picture."
+            f"{fate(run)}, so it is not submitted again by itself. Ask Runflow about it; another `variation` buys a "
+            "new picture."
         )
-    what += " Failed runs are not billed."
+    what = f"{fate(run)}."
     if will_fail_again(run):
         return RunBlockedError(
             f"{what} The same request would fail again, so it is not retried. Change the prompt or the parameters."
@@ -61,6 +77,22 @@ def failure_of(run: Run) -> RunFailedError:
 def cancellation_of(run: Run) -> RunCancelledError:
     """Make the error for a run that someone cancelled."""
     return RunCancelledError(
-        f"Runflow run {run.id} was cancelled. Cancelling does not refund ({money(run)}), so it is not submitted again "
-        "by itself. To buy another picture, give the task another `variation` and clear it."
+        f"{fate(run)}, so it is not submitted again by itself. To buy another picture, give the task another "
+        "`variation` and clear it."
+    )
+
+
+def not_delivered(runs: Sequence[Run]) -> RunNotDeliveredError:
+    """
+    Make the error for runs that another task or person bought, when some of them failed or were cancelled.
+
+    :param runs: all that were waited for, each terminal; at least one is not delivered.
+    """
+    lost = [run for run in runs if not run.is_delivered]
+    told = ". ".join(fate(run) for run in lost[:MAX_TOLD])
+    rest = f". And {len(lost) - MAX_TOLD} more" if len(lost) > MAX_TOLD else ""
+    others = f" {len(runs) - len(lost)} of {len(runs)} delivered." if len(runs) > len(lost) else ""
+    return RunNotDeliveredError(
+        f"{told}{rest}.{others} This task buys nothing, and a retry would find the same, so it is not tried. Let the "
+        "task that submitted it buy anew, then clear this one."
     )

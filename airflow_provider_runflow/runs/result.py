@@ -5,30 +5,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_provider_runflow.client.wire import Run
-from airflow_provider_runflow.runs.journal import Record
 
 RESULT_SCHEMA_VERSION = 1
 IMAGE_FIELDS = ("index", "uri", "content_type", "width", "height", "size_bytes", "sha256")
 
 
-def make_result(record: Record, run: Run, images: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+class Asked(Protocol):
+    """What a result tells of the request."""
+
+    @property
+    def model(self) -> str | None:
+        """Model id; ``None`` when it is not known."""
+
+    @property
+    def client_ref(self) -> str | None:
+        """The scope that it was paid in, if it had one."""
+
+
+def make_result(asked: Asked, run: Run, images: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     Say in small JSON types what a run brought: no bytes, no presigned URL, money as a string.
 
+    :param asked: a journal's record, or a landing's job.
     :param images: the landed pictures, or one row per output with only its index when nothing was landed.
     """
     return {
         "schema_version": RESULT_SCHEMA_VERSION,
         "run_id": run.id,
-        "model": record.model,
+        "model": asked.model,
         "status": run.status_code,
         "cost_usd": money_text(run.cost),
         "duration_ms": run.duration_ms,
-        "client_ref": record.client_ref,
+        "client_ref": asked.client_ref,
         "images": [dict(image) for image in images],
+    }
+
+
+def run_facts(run: Run) -> dict[str, Any]:
+    """Say in small JSON types how a run ended: what a task that only waits for it wants to know."""
+    return {
+        "run_id": run.id,
+        "status": run.status_code,
+        "cost_usd": money_text(run.cost),
+        "image_count": len(run.output_urls),
     }
 
 

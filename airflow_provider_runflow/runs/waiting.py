@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from airflow_provider_runflow.client.clock import Clock
 from airflow_provider_runflow.client.log import Log
@@ -21,7 +22,34 @@ from airflow_provider_runflow.exceptions import (
 )
 from airflow_provider_runflow.runs.polling import Done, GiveUp, Late, Poll
 
-GOES_ON = "It goes on and is billed if it succeeds. A retry of the task attaches to it for $0."
+# How long the worker bears with an API that is down, once the trigger has said that the run has ended.
+READ_GRACE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """
+    What the errors of a wait say of the money and of a retry.
+
+    :param late: the run outlives the wait.
+    :param unreadable: the run cannot be read; ``{error}`` stands for why.
+    """
+
+    late: str
+    unreadable: str
+
+
+OF_THE_BUYER = Advice(
+    late="It goes on and is billed if it succeeds. A retry of the task attaches to it for $0.",
+    unreadable="cannot be read any more: {error}. It goes on and is billed if it succeeds. Correct the connection and "
+    "clear the task: it attaches to this run for $0.",
+)
+OF_AN_ONLOOKER = Advice(
+    late="It goes on and is billed if it succeeds, to whoever submitted it. Clear the task to wait on, for $0; a "
+    "longer `timeout` gives it more time.",
+    unreadable="cannot be read: {error}. If there is such a run, it goes on and is billed if it succeeds, to whoever "
+    "submitted it. Correct the run id or the connection, then clear the task; it buys nothing.",
+)
 
 
 def wait_for_run(
@@ -33,6 +61,7 @@ def wait_for_run(
     clock: Clock,
     log: Log,
     uniform: Callable[[float, float], float] = random.uniform,
+    advice: Advice = OF_THE_BUYER,
 ) -> Run:
     """
     Poll until the run is terminal.
@@ -40,6 +69,7 @@ def wait_for_run(
     :param read: reads the run; its argument says whether to read the connection again first.
     :param deadline: aware time after which the wait ends; the run itself goes on.
     :param interval: seconds between polls.
+    :param advice: what the errors say of the money and of a retry.
     :raises RunTimeoutError: the deadline has passed.
     :raises RunUnreachableError: the run can be read no more.
     """
@@ -60,15 +90,17 @@ def wait_for_run(
             return outcome.run
         if isinstance(outcome, Late):
             if isinstance(trouble, (AuthenticationError, PermissionDeniedError, NotFoundError)):
-                raise unreachable(run_id, trouble) from trouble
-            raise timeout_of(run_id, outcome.run, trouble) from trouble
+                raise unreachable(run_id, trouble, advice) from trouble
+            raise timeout_of(run_id, outcome.run, trouble, advice) from trouble
         if isinstance(outcome, GiveUp):
-            raise unreachable(run_id, outcome.error) from outcome.error
+            raise unreachable(run_id, outcome.error, advice) from outcome.error
         clock.sleep(outcome.seconds)
         reconnect = outcome.reconnect
 
 
-def timeout_of(run_id: str, run: Run | None, trouble: Exception | None = None) -> RunTimeoutError:
+def timeout_of(
+    run_id: str, run: Run | None, trouble: Exception | None = None, advice: Advice = OF_THE_BUYER
+) -> RunTimeoutError:
     """
     Make the error for a run that outlives the wait.
 
@@ -76,15 +108,13 @@ def timeout_of(run_id: str, run: Run | None, trouble: Exception | None = None) -
     :param trouble: what kept it from being read in the end.
     """
     if trouble is not None:
-        return RunTimeoutError(f"Runflow run {run_id} could not be read when the wait ended: {trouble}. {GOES_ON}")
+        return RunTimeoutError(f"Runflow run {run_id} could not be read when the wait ended: {trouble}. {advice.late}")
     return RunTimeoutError(
-        f"Runflow run {run_id} was still {run.status_code if run else 'not finished'} when the wait ended. {GOES_ON}"
+        f"Runflow run {run_id} was still {run.status_code if run else 'not finished'} when the wait ended. "
+        f"{advice.late}"
     )
 
 
-def unreachable(run_id: str, error: ApiError) -> RunUnreachableError:
-    """Make the error for a run that cannot be read any more."""
-    return RunUnreachableError(
-        f"Runflow run {run_id} cannot be read any more: {error}. It goes on and is billed if it succeeds. "
-        "Correct the connection and clear the task: it attaches to this run for $0."
-    )
+def unreachable(run_id: str, error: ApiError, advice: Advice = OF_THE_BUYER) -> RunUnreachableError:
+    """Make the error for a run that cannot be read any more, or never could."""
+    return RunUnreachableError(f"Runflow run {run_id} {advice.unreadable.format(error=error)}")

@@ -84,10 +84,11 @@ def _judge(world: ChaosWorld, play: Play, problems: list[str]) -> Verdict:
     runs = {run.id: run for run in world.emulator.runs}
     billed = Counter(_name(str(runs[bill["run_id"]].input["prompt"])) for bill in bills)
     over = {name: billed[name] - len(play.asked.get(name, ())) for name in billed}
+    hung = bool(problems)
     double_paid = sum(extra for extra in over.values() if extra > 0)
     if double_paid:
         problems.append(f"paid twice: {over}, struck {world.points.struck}")
-    lost = 0 if play.stops or problems else _lost(world, [bill["run_id"] for bill in bills])
+    lost = 0 if play.stops or hung else _lost(world, [bill["run_id"] for bill in bills])
     if lost:
         problems.append(f"{lost} paid pictures are lost, struck {world.points.struck}")
     fenced = [stop for stop in play.stops if _fence_left(world, *stop[:2])]

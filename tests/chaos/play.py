@@ -241,7 +241,7 @@ class Play:
     def _has_landed(self, seat: Seat) -> bool:
         assert seat.attempt is not None
         kept = self.world.airflow.states.get(seat.attempt.scope, {})
-        return any(record.get("state") == "landed" for record in kept.values())
+        return "landed" in [record.get("state") for record in kept.values() if isinstance(record, dict)]
 
     # ------------------------------------------------------------------ one attempt
 
@@ -258,13 +258,19 @@ class Play:
                 return End("cleared")
             if fate == "fired":
                 with self.world.points.process(Process(self._death() if struck else {})) as triggerer:
-                    resumption = self._survive(lambda fired=outcome: airflow.fire(fired))
+                    resumption = self._survive(lambda fired=outcome: self._fire(fired))
                 if triggerer.dead:
                     continue  # another triggerer takes it over
             else:
                 resumption = airflow.trigger_failure(outcome, reason=fate)
             end, outcome = self._stretch(lambda r=resumption: airflow.resume(r), seat, want, struck)
         return end
+
+    def _fire(self, outcome: Outcome) -> Any:
+        try:
+            return self.world.airflow.fire(outcome)
+        except Exception as error:  # Airflow fails the task of a trigger that dies by itself
+            return self.world.airflow.trigger_failure(outcome, reason="Trigger failure", traceback=[str(error)])
 
     def _fate(self, struck: bool) -> str:
         if not struck or self.dice.random() < 0.85:

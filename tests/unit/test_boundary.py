@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_runflow import exceptions
-from airflow_provider_runflow.boundary import airflow_errors, on_call_text
-from airflow_provider_runflow.compat import AirflowFailException
+from airflow_provider_runflow.boundary import airflow_errors, on_call_text, sensor_errors
+from airflow_provider_runflow.compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from airflow_provider_runflow.exceptions import (
     AfterMoneyError,
     ApiError,
@@ -109,6 +114,57 @@ class TestWhatAirflowSees:
         operator = Operator()
         raised_by(operator, JournalError("100 %s full"))
         assert operator.lines[0].startswith("100 %s full")
+
+
+@dataclass
+class Sensor(Operator):
+    """As much of one as the boundary looks at."""
+
+    soft_fail: bool = False
+    never_fail: bool = False
+
+
+def ended_by(sensor: Sensor, error: BaseException) -> BaseException:
+    with pytest.raises(BaseException) as caught, sensor_errors(sensor):  # noqa: PT011 - any
+        raise error
+    return caught.value
+
+
+class TestWhatASensorEndsWith:
+    @pytest.mark.parametrize("kind", [k for k in every(RunflowError) if k.retry == "never"])
+    def test_what_no_retry_can_mend_fails_it_at_once_and_skips_it_when_asked_to(self, kind: type[RunflowError]) -> None:
+        assert type(ended_by(Sensor(), kind("why"))) is AirflowFailException
+        skipped = ended_by(Sensor(soft_fail=True), kind("why"))
+        assert type(skipped) is AirflowSkipException
+        assert str(skipped).startswith("Skipped instead of failed: why")
+
+    @pytest.mark.parametrize(
+        "kind", [k for k in every(RunflowError) if k.retry != "never" and k is not RunTimeoutError]
+    )
+    def test_what_a_retry_may_mend_is_left_to_the_retries_even_so(self, kind: type[RunflowError]) -> None:
+        error = kind("why")
+        assert ended_by(Sensor(), error) is error
+        assert ended_by(Sensor(soft_fail=True), error) is error
+        assert type(ended_by(Sensor(never_fail=True), error)) is AirflowSkipException
+
+    def test_a_time_out_is_airflows_own_which_no_retry_follows(self) -> None:
+        error = RunTimeoutError("still running")
+        assert type(ended_by(Sensor(), error)) is AirflowSensorTimeout
+        assert type(ended_by(Sensor(has_retry_policy=True), error)) is AirflowSensorTimeout
+        assert type(ended_by(Sensor(soft_fail=True), error)) is AirflowSkipException
+
+    def test_its_execution_timeout_skips_it_too_as_with_airflows_own_sensors(self) -> None:
+        error = AirflowTaskTimeout("Timeout")
+        assert ended_by(Sensor(), error) is error
+        assert type(ended_by(Sensor(soft_fail=True), error)) is AirflowSkipException
+
+    def test_a_retry_policy_gets_the_original(self) -> None:
+        error = RunBlockedError("why")
+        assert ended_by(Sensor(has_retry_policy=True), error) is error
+
+    @pytest.mark.parametrize("error", [KeyError("x"), KeyboardInterrupt(), AirflowSkipException("x")])
+    def test_what_is_not_ours_passes_as_it_is(self, error: BaseException) -> None:
+        assert ended_by(Sensor(soft_fail=True, never_fail=True), error) is error
 
 
 class TestWhatIsSaidAboutTheMoney:

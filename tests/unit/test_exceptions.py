@@ -65,6 +65,7 @@ AFTER = {
     "RunCancelledError": "never",
     "RunUnreachableError": "never",
     "RunTimeoutError": "default",
+    "RunNotDeliveredError": "never",
     "RunPartialError": "never",
     "LandingError": "default",
     "OutputsGoneError": "never",

@@ -25,6 +25,8 @@ from tests.unit.hooks.connections import READERS, VARIABLE, as_json
 INFO = get_provider_info()
 ROOT = Path(airflow_provider_runflow.__file__).parents[1]
 AIRFLOW = tuple(int(part) for part in metadata.version("apache-airflow-core").split(".")[:2])
+# The providers that name the other ends of transfers.
+TARGETS = ("amazon", "common.io")
 ENTRY_POINT = "airflow_provider_runflow.get_provider_info:get_provider_info"
 
 
@@ -60,12 +62,23 @@ class TestTheDescription:
         assert INFO["package-name"] == "airflow-provider-runflow"
         assert re.search(r'^name = "airflow-provider-runflow"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
 
-    @pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers", "transfers", "notifications"])
+    @pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers", "notifications"])
     def test_every_module_of_it_can_be_imported(self, kind: str) -> None:
         for entry in INFO.get(kind, []):
             assert entry["integration-name"] in {item["integration-name"] for item in INFO["integrations"]}
             for module in entry["python-modules"]:
                 assert import_module(module).__doc__
+
+    def test_every_transfer_of_it_can_be_imported_and_its_ends_are_integrations_that_airflow_knows(self) -> None:
+        others = [imported(f"airflow.providers.{name}.get_provider_info.get_provider_info")() for name in TARGETS]
+        known = {item["integration-name"] for info in (INFO, *others) for item in info["integrations"]}
+        folder = ROOT / "airflow_provider_runflow" / "transfers"
+        modules = {path.stem for path in folder.glob("runflow_to_*.py")}
+        assert {entry["python-module"].rpartition(".")[2] for entry in INFO["transfers"]} == modules
+        for entry in INFO["transfers"]:
+            assert {entry["source-integration-name"], entry["target-integration-name"]} <= known
+            assert import_module(entry["python-module"]).__doc__
+            assert entry["how-to-guide"].startswith("/docs/")
 
     def test_every_class_of_it_can_be_imported(self) -> None:
         for path in INFO["extra-links"]:

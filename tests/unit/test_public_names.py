@@ -33,6 +33,19 @@ OPERATOR = {
     "extra_args": None,
 }
 REQUIRED = inspect.Parameter.empty
+TRANSFER = {
+    "runflow_run_id": REQUIRED,
+    "model": None,
+    "runflow_conn_id": "runflow_default",
+    "filename_pattern": None,
+    "replace": False,
+    "sidecars": "beside",
+    "aws_conn_id": "aws_default",
+    "encrypt": False,
+    "acl_policy": None,
+    "cache_control": None,
+    "extra_args": None,
+}
 
 SIGNATURES: dict[str, dict[str, Any]] = {
     "operators.base.RunflowRunOperator": OPERATOR,
@@ -92,6 +105,18 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     "estimate.estimate_cost": {"model": REQUIRED},
     "models.register": {"model": REQUIRED},
     "models.base.ImageModel": {"id": REQUIRED, "input": REQUIRED, "price": REQUIRED, "output_format": "png"},
+    "sensors.run_completion.RunCompletionSensor": {
+        "run_id": None,
+        "run_ids": None,
+        "runflow_conn_id": "runflow_default",
+        "deferrable": False,
+        "poke_interval": None,
+        "timeout": 1800.0,
+        "end_from_trigger": False,
+    },
+    "transfers.base.RunflowTransferOperator": TRANSFER,
+    "transfers.runflow_to_s3.RunflowToS3Operator": {"s3_bucket": REQUIRED, "s3_prefix": None, "s3_key": None},
+    "transfers.runflow_to_object_storage.RunflowToObjectStorageOperator": {"destination": REQUIRED},
     "triggers.run_completion.RunCompletionTrigger": {
         "run_id": REQUIRED,
         "runflow_conn_id": REQUIRED,
@@ -99,6 +124,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "deadline": REQUIRED,
         "not_before": 0.0,
         "cancel_on_kill": False,
+        "end_from_trigger": False,
     },
     "hooks.runflow.RunflowHook": {"runflow_conn_id": "runflow_default"},
     "hooks.runflow.RunflowHook.create_run": {
@@ -160,6 +186,7 @@ EXCEPTIONS = {
     "RunBlockedError": "never",
     "RunCancelledError": "never",
     "RunFailedError": "default",
+    "RunNotDeliveredError": "never",
     "RunPartialError": "never",
     "RunTimeoutError": "default",
     "RunUnreachableError": "never",
@@ -189,6 +216,21 @@ def test_a_public_signature_is_what_dag_files_rely_on(path: str) -> None:
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     given = {p.name: p.default for p in parameters if p.kind not in variadic and p.name != "self"}
     assert given == SIGNATURES[path]
+
+
+def test_a_transfer_names_its_parameters_as_the_operators_that_buy_do() -> None:
+    same = TRANSFER.keys() & OPERATOR.keys()
+    assert TRANSFER.keys() - same == {"runflow_run_id", "model"}
+    assert {name: TRANSFER[name] for name in same} == {name: OPERATOR[name] for name in same}
+
+
+def test_the_pytest_plugin_has_its_fixture_and_what_tests_ask_of_it() -> None:
+    from airflow_provider_runflow import testing
+
+    assert testing.runflow_emulator.__doc__
+    names = {name for name in vars(testing.RunflowEmulator) if not name.startswith("_")}
+    assert names == {"ledger", "billed", "cost_usd", "runs", "configure", "add_fault", "advance"}
+    assert set(testing.RunflowEmulator.__dataclass_fields__) == {"emulator", "clock", "connection"}
 
 
 def test_each_exception_says_whether_a_retry_can_help() -> None:

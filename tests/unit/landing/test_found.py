@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -195,6 +196,17 @@ class TestFindLanded:
         found = find_landed(job(), store, store)
         assert found is not None
         assert found.cost_usd is None
+
+    def test_of_a_run_that_was_named_the_run_alone_tells(self) -> None:
+        of = job(filename_pattern="{runflow_run_id}-{index}.{ext}", run_id=RUN)
+        store = landed(replace(of, run_id=None), png(0), png(1))
+        other = {"client_ref": None, "item_key": "", "fingerprint": None, "task_id": "another"}
+        found = find_landed(replace(of, **other), store, store)
+        assert found is not None
+        assert [image.name for image in found.images] == [f"{RUN}-0.png", f"{RUN}-1.png"]
+        assert find_landed(replace(of, filename_pattern="{index}.{ext}"), store, store) is None
+        renamed = landed(job(filename_pattern="{index}.{ext}"), png(0), run_id="another-run")
+        assert find_landed(replace(of, filename_pattern="{index}.{ext}"), renamed, renamed) is None
 
     def test_without_sidecars_or_with_the_run_id_in_the_name_nothing_is_asked(self) -> None:
         store = MemoryStore()

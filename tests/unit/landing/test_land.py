@@ -193,6 +193,15 @@ class TestNoPictureOverwritesAnother:
         assert [image.name for image in images] == ["hero.png", f"hero-{sha(png(1))[:8]}.png"]
         assert len(list(case.store.pictures())) == 2
 
+    def test_where_no_other_name_will_do_it_is_an_error(self) -> None:
+        case = Case(host_with(png(1)))
+        case.store.objects[NAME] = png(7)
+        text = str(case.error(job(suffix=False)))
+        assert f"mem://bucket/{NAME} is taken by another picture; use another name, or replace=True" in text
+        assert list(case.store.pictures()) == [NAME]
+        case.run(job(suffix=False, replace=True))
+        assert case.store.objects[NAME] == png(1)
+
     def test_a_suffixed_name_that_is_taken_as_well_is_an_error(self) -> None:
         case = Case(host_with(png(1)))
         case.store.objects[NAME] = png(7)

@@ -35,6 +35,12 @@ class TestTheForm:
         full = job(variation="b", labels={"sku": "42"}, alt_text="A shoe", item_key="42", map_index=3)
         jsonschema.validate(build(full, cost_usd=None), schema())
 
+    def test_what_is_not_known_of_a_run_that_was_bought_elsewhere_is_null(self) -> None:
+        unknown = dict.fromkeys(("model", "prompt", "client_ref", "fingerprint", "fingerprint_version", "ordinal"))
+        told = build(job(**unknown, run_id=RUN, input={}))
+        jsonschema.validate(told, schema())
+        assert told["model"] is told["request"]["fingerprint"] is None
+
     def test_every_property_is_in_the_schema_and_required(self) -> None:
         def check(data: dict[str, Any], form: dict[str, Any]) -> None:
             assert set(data) == set(form["properties"]) == set(form["required"])
@@ -113,6 +119,12 @@ class TestReadingBack:
     @pytest.mark.parametrize("told", [None, {}, {"request": None}, {"request": "text"}, {"request": []}])
     def test_what_is_no_sidecar_is_not_ours(self, told: Any) -> None:
         assert not sidecar.is_ours(told, job())
+
+    def test_of_a_run_that_was_named_ours_is_the_same_run(self) -> None:
+        named = job(run_id=RUN, client_ref=None, fingerprint=None)
+        assert sidecar.is_ours(build(job(item_key="9")), named)
+        assert not sidecar.is_ours(build(run_id="another-run"), named)
+        assert not sidecar.is_ours(None, named)
 
     def test_the_picture_comes_back(self) -> None:
         assert sidecar.image_of(json.loads(json.dumps(build())), "hero-0.png") == IMAGE

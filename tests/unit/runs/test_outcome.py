@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_runflow.exceptions import RunBilledError, RunBlockedError, RunFailedError
-from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of
+from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, not_delivered
 from tests.unit.runs.engine_world import CENTS, run
 
 
@@ -54,3 +54,13 @@ def test_a_cancellation_says_that_nothing_is_refunded_and_how_to_buy_anew() -> N
     text = str(cancellation_of(run("cancelled")))
     assert "does not refund (the cost is not known yet)" in text
     assert "another `variation`" in text
+
+
+def test_runs_bought_elsewhere_are_named_with_their_fate_and_who_must_act() -> None:
+    error = not_delivered([run("failed", failure_code="X1"), run("cancelled", cost=CENTS), run("succeeded")])
+    assert str(error) == (
+        "Runflow run run-1 failed: X1. Failed runs are not billed. Runflow run run-1 was cancelled. Cancelling does "
+        "not refund (Runflow billed $0.009). 1 of 3 delivered. This task buys nothing, and a retry would find the "
+        "same, so it is not tried. Let the task that submitted it buy anew, then clear this one."
+    )
+    assert error.retry == "never"

@@ -9,13 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from scripts.processes import Program, ProgramFailed, run_to_end, stop
+from scripts.processes import Program, ProgramFailed, run_to_end, session_members, stop
 from scripts.waiting import TookTooLong, wait_for
 
 STUBBORN = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+# As Airflow's supervisor starts a task: in a process group of its own.
+SUPERVISOR = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], preexec_fn=os.setpgrp)
 print(child.pid, flush=True)
 time.sleep(600)
 """
@@ -39,6 +48,29 @@ def test_a_program_that_does_not_want_to_stop_is_ended_with_its_children(tmp_pat
     stop([program], grace=0.3)
     assert not program.running
     wait_for(lambda: gone(child), seconds=10, what="the child ended")
+
+
+def supervised(tmp_path: Path) -> tuple[Program, int]:
+    program = python(SUPERVISOR, tmp_path / "log")
+    return program, int(wait_for(lambda: program.log.read_text().strip(), seconds=20, what="the child's pid"))
+
+
+def test_a_killed_program_takes_along_what_has_a_process_group_of_its_own(tmp_path: Path) -> None:
+    program, child = supervised(tmp_path)
+    program.kill()
+    assert gone(child)
+    wait_for(lambda: not program.running, seconds=10, what="its end")
+    program.reap()
+
+
+def test_killed_alone_it_leaves_its_children_and_reaping_ends_them(tmp_path: Path) -> None:
+    program, child = supervised(tmp_path)
+    program.kill(alone=True)
+    wait_for(lambda: not program.running, seconds=10, what="its end")
+    assert not gone(child)
+    assert [process.pid for process in session_members(program.pid)] == [child]
+    program.reap()
+    assert gone(child)
 
 
 def test_a_program_that_ends_by_itself_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_runflow.client.sync import RunflowClient
 from airflow_provider_runflow.emulator import Emulator, VirtualClock, emulator_transport
@@ -36,6 +37,12 @@ class World:
         }
         return RunCompletionTrigger(**{**facts, **changes})
 
+    def another(self, outcome: str | None = None) -> str:
+        """Submit one more run; give its id."""
+        if outcome:
+            self.emulator.add_fault(route="create", outcome=outcome, times=1)
+        return RunflowHook().create_run("openai/gpt-image-2", {"prompt": "a cat", "quality": "low"}).id
+
     @property
     def status(self) -> str:
         return RunflowHook().get_run(self.run_id).status_code
@@ -53,17 +60,30 @@ def world(monkeypatch: pytest.MonkeyPatch, airflow: Airflow) -> Iterator[World]:
         yield World(emulator, clock, run.id)
 
 
-def events(trigger: RunCompletionTrigger) -> list[Any]:
+def fired(trigger: RunCompletionTrigger) -> list[TriggerEvent]:
     """All that the trigger yields."""
 
-    async def collect() -> list[Any]:
-        return [event.payload async for event in trigger.run()]
+    async def collect() -> list[TriggerEvent]:
+        return [event async for event in trigger.run()]
 
     return asyncio.run(asyncio.wait_for(collect(), 20))
 
 
-def test_it_comes_back_from_its_arguments_as_it_was(world: World) -> None:
-    path, kwargs = world.trigger(not_before=7.0, cancel_on_kill=True).serialize()
+def events(trigger: RunCompletionTrigger) -> list[Any]:
+    """What all of it says."""
+    return [event.payload for event in fired(trigger)]
+
+
+def first_event(trigger: RunCompletionTrigger) -> Any:
+    (event,) = fired(trigger)
+    return event
+
+
+@pytest.mark.parametrize("run_id", ["r-1", ["r-1", "r-2"]])
+def test_it_comes_back_from_its_arguments_as_it_was(world: World, run_id: Any) -> None:
+    changes = {"run_id": run_id, "not_before": 7.0, "cancel_on_kill": True, "end_from_trigger": True}
+    path, kwargs = world.trigger(**changes).serialize()
+    assert kwargs.items() >= changes.items()
     assert path == "airflow_provider_runflow.triggers.run_completion.RunCompletionTrigger"
     assert RunCompletionTrigger(**kwargs).serialize() == (path, kwargs)
     assert json.loads(json.dumps(kwargs)) == kwargs
@@ -172,6 +192,62 @@ def test_a_connection_that_is_gone_for_a_while_does_not_end_the_wait(
 
     monkeypatch.setattr(world.clock, "asleep", back_after_a_sleep)
     assert events(world.trigger())[0]["status"] == "finished"
+
+
+class TestSeveralRuns:
+    def test_are_one_event_when_all_have_ended(self, world: World) -> None:
+        world.emulator.configure(queue_seconds=300)
+        slow = world.another()
+        world.emulator.configure(queue_seconds=0)
+        last = world.another(outcome="failed")
+        assert events(world.trigger(run_id=[world.run_id, slow, last])) == [
+            {"status": "finished", "reason": "terminal", "run_id": last, "run_status": "failed"}
+        ]
+
+    def test_at_the_deadline_the_event_names_the_one_that_goes_on(self, world: World) -> None:
+        stuck = world.another(outcome="stuck")
+        assert events(world.trigger(run_id=[world.run_id, stuck, "never-looked-at"])) == [
+            {"status": "timed_out", "reason": "deadline", "run_id": stuck, "run_status": "running"}
+        ]
+
+    def test_a_triggerer_that_was_down_past_the_deadline_looks_at_each_of_them_once(self, world: World) -> None:
+        trigger = world.trigger(run_id=[world.run_id, world.another()])
+        world.clock.advance(6000)
+        assert events(trigger)[0]["status"] == "finished"
+
+    def test_one_that_cannot_be_read_gives_up_and_is_named(self, world: World) -> None:
+        event = events(world.trigger(run_id=[world.run_id, "r-unknown"]))[0]
+        assert (event["status"], event["run_id"]) == ("gave_up", "r-unknown")
+
+    def test_are_asked_for_one_at_a_time_over_one_connection(self, world: World) -> None:
+        world.emulator.configure(queue_seconds=300)
+        ids = [world.another() for _ in range(20)]
+        events(world.trigger(run_id=ids, poll_interval=30.0))
+        assert world.emulator.ledger(world.clock.now())["requests"]["GET run"] <= 14 + len(ids)
+
+    def test_a_person_who_ended_the_task_ends_them_all(self, world: World) -> None:
+        other = world.another()
+        kill(world.trigger(run_id=[world.run_id, other], cancel_on_kill=True), "failed")
+        assert world.status == RunflowHook().get_run(other).status_code == "cancelled"
+
+
+class TestEndingFromTheTrigger:
+    def test_a_task_whose_runs_all_delivered_ends_as_a_success_without_a_return_value(self, world: World) -> None:
+        event = first_event(world.trigger(run_id=[world.run_id, world.another()], end_from_trigger=True))
+        assert type(event) is TaskSuccessEvent
+        # What is pushed here would arrive downstream as JSON text (Airflow 3.3.2).
+        assert event.xcoms is None
+
+    @pytest.mark.parametrize("outcome", ["failed", "cancelled", "stuck"])
+    def test_everything_else_is_for_the_worker_to_judge(self, world: World, outcome: str) -> None:
+        event = first_event(world.trigger(run_id=[world.run_id, world.another(outcome)], end_from_trigger=True))
+        assert type(event) is TriggerEvent
+
+    def test_nothing_ends_before_the_quiet_time_is_over(self, world: World) -> None:
+        world.clock.advance(60)
+        until = world.clock.now().timestamp() + 5
+        first_event(world.trigger(not_before=until, end_from_trigger=True))
+        assert world.clock.now().timestamp() >= until
 
 
 @pytest.mark.parametrize("steps", range(1, 40))
