@@ -22,6 +22,11 @@ try:
 except ImportError:  # Airflow 3.1
     from airflow.exceptions import TaskDeferralError, TaskDeferralTimeout  # type: ignore[no-redef]
 
+try:
+    from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+except ImportError:  # Airflow before 3.3
+    RetryDecision, RetryPolicy = None, object  # type: ignore[assignment, misc]
+
 DEFERRAL_FAILURES = (TaskDeferralError, TaskDeferralTimeout)
 
 __all__ = [
@@ -33,6 +38,8 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
+    "RetryDecision",
+    "RetryPolicy",
     "TaskDeferralTimeout",
     "aread_connection",
     "call_with_context",

@@ -19,10 +19,10 @@ import psutil
 
 from scripts.kill_plan import Phase
 from scripts.processes import session_members
+from scripts.waiting import wait_for
 
 TASK_TITLE = re.compile(r"airflow worker -- ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 WORKER_TITLE = re.compile(r"airflow worker -- LocalExecutor: (.+)")
-JOURNAL_KEY = "runflow.run"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,13 @@ class Seen:
     parent: int
     started: float
     title: str
+
+    def stands_still(self) -> bool:
+        """Whether it does nothing any more: a signal to stop takes effect a little later."""
+        try:
+            return psutil.Process(self.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return True
 
     @property
     def alive(self) -> bool:
@@ -68,6 +75,8 @@ class TaskProcess:
         for process in both:
             process.signal(signal.SIGSTOP)
         try:
+            for process in both:
+                wait_for(process.stands_still, seconds=5, what=f"{process.pid} stands still", every=0.001)
             yield
         finally:
             for process in both:
@@ -126,13 +135,17 @@ class Entry:
     run_id: str | None
 
 
-_QUERY = """
-    SELECT ti.id, ti.task_id, ti.map_index, ti.state, ti.try_number, store.value
-    FROM task_instance AS ti LEFT JOIN task_state_store AS store
-      ON store.dag_id = ti.dag_id AND store.run_id = ti.run_id AND store.task_id = ti.task_id
-      AND store.map_index = ti.map_index AND store.key = ?
-    WHERE ti.dag_id = ? AND ti.run_id = ?
-"""
+_KEPT = """(
+    SELECT value FROM task_state_store AS store
+    WHERE store.dag_id = ti.dag_id AND store.run_id = ti.run_id AND store.task_id = ti.task_id
+      AND store.map_index = ti.map_index AND store.key = '{}'
+)"""
+# Only the two keys above vary.
+_QUERY = f"""
+    SELECT ti.id, ti.task_id, ti.map_index, ti.state, ti.try_number,
+        COALESCE({_KEPT.format("runflow.run")}, {_KEPT.format("runflow.intent")})
+    FROM task_instance AS ti WHERE ti.dag_id = ? AND ti.run_id = ?
+"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -143,7 +156,7 @@ class Database:
 
     def entries(self, dag_id: str, run_id: str) -> dict[tuple[str, int], Entry]:
         """By task id and map index."""
-        rows = self._all(_QUERY, JOURNAL_KEY, dag_id, run_id)
+        rows = self._all(_QUERY, dag_id, run_id)
         return {(row[1], row[2]): _entry(*row) for row in rows}
 
     def run_state(self, dag_id: str, run_id: str) -> str:

@@ -133,12 +133,14 @@ def on_found(
                 return on_run(candidate.run, candidate.ordinal)
     ordinal = _next_ordinal(record)
     failed = max(candidates, key=lambda c: c.ordinal, default=None)
-    if failed and failed.ordinal >= ordinal:
-        return on_run(failed.run, failed.ordinal)
+    move: Move = Submit(ordinal)
     since = record.at if record and record.state == "intent" else unsure_since
-    if since and now < since + SETTLE:
+    if failed and failed.ordinal >= ordinal:
+        # The intent's own run has failed; but what a try without a journal sent after that may not be listed yet.
+        move, since = on_run(failed.run, failed.ordinal), unsure_since
+    if isinstance(move, Submit) and since and now < since + SETTLE:
         return LookAgain((since + SETTLE - now).total_seconds())
-    return Submit(ordinal)
+    return move
 
 
 def on_refused(record: Record | None, now: datetime, scope: Scope, *, remembers: bool) -> Submit | Unknown:

@@ -138,7 +138,7 @@ def _wrong(play: Play, runs: dict[str, object]) -> list[str]:
 def _fence_left(world: ChaosWorld, seat: Seat, want: Want) -> bool:
     """Whether something could have told what became of a request: then a task may not stop as unknown."""
     plan = world.plan
-    if plan.fences.lists:
+    if plan.fences.lists and plan.fences.lag < KEY_TRUST.total_seconds():
         return True
     if plan.reuse_within == "destination" or (plan.mapped and not plan.keyed and seat.clears):
         return False  # bought by another DAG run or under another index: only a list tells

@@ -305,9 +305,11 @@ class Play:
         if self.nested or self.dice.random() >= self.plan.strike:
             return {}
         kinds = ["kill", "kill", "kill"]
+        # A DAG run whose template renders otherwise wants another picture.
+        spans = self.plan.reuse_within == "destination" and not self.plan.drift
         # Two workers at the same moment: only the server can tell, by the key of one and the same request.
         if self.plan.fences.key and (self.plan.fences.journal or not self.plan.drift):
-            kinds += ["twin", "zombie", *(["overlap"] if self.plan.reuse_within == "destination" else [])]
+            kinds += ["twin", "zombie", *(["overlap"] if spans else [])]
         kind = self.dice.choice(kinds)
         strike: Event = self.world.points.kill
         if kind != "kill":

@@ -48,6 +48,13 @@ TRANSFER = {
 }
 
 SIGNATURES: dict[str, dict[str, Any]] = {
+    "policies.RunflowRetryPolicy": {},
+    "policies.RunflowRetryPolicy.evaluate": {
+        "exception": REQUIRED,
+        "try_number": REQUIRED,
+        "max_tries": REQUIRED,
+        "context": None,
+    },
     "operators.base.RunflowRunOperator": OPERATOR,
     "operators.gpt_image_2.GptImage2Operator": {
         "prompt": REQUIRED,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_runflow.hooks.runflow import RunflowHook
+from airflow_provider_runflow.policies import RunflowRetryPolicy
 from tests.harness import HAS_TASK_STATE_STORE, Resumption
 from tests.unit.operators.conftest import KEY, World
 
@@ -257,3 +258,18 @@ def test_a_task_with_a_retry_policy_gets_the_original_exception(world: World) ->
     outcome = world.run(world.operator(retries=3, retry_policy=Policy()))
     assert outcome.state == "failed"
     assert [type(error).__name__ for error in seen] == ["RunBlockedError"]
+
+
+@pytest.mark.skipif(not HAS_TASK_STATE_STORE, reason="retry policies came with Airflow 3.3")
+class TestTheRetryPolicyOfThisPackage:
+    @pytest.mark.parametrize("policy", [True, False], ids=["with", "without"])
+    def test_a_blocked_run_is_not_tried_again(self, world: World, policy: bool) -> None:
+        world.emulator.add_fault(route="create", outcome="blocked")
+        chosen = {"retry_policy": RunflowRetryPolicy()} if policy else {}
+        assert world.run(world.operator(retries=3, **chosen)).state == "failed"
+
+    def test_a_429_that_lasts_is_tried_again_when_the_server_says(self, world: World) -> None:
+        world.emulator.add_fault(route="create", effect="status", status=429, headers=True, seconds=90)
+        outcome = world.run(world.operator(retries=3, retry_policy=RunflowRetryPolicy()))
+        assert outcome.state == "up_for_retry"
+        assert outcome.message.retry_delay_seconds == 90

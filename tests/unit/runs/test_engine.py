@@ -746,6 +746,14 @@ class TestWithoutAJournal:
         self.try_(world)
         assert self.try_(world, OTHER, first_try=False).record.run_id == "run-1"
 
+    def test_it_does_so_after_a_failed_run_as_well(self, world: World) -> None:
+        self.try_(world)
+        world.api.set_status("failed")
+        world.api.lag, world.api.idempotent = SETTLE.total_seconds() - 1, False
+        world.clock.sleep(60)
+        self.try_(world, first_try=False)
+        assert self.try_(world, first_try=False).record.run_id == "run-2"
+
     def test_a_first_try_need_not_wait(self, world: World) -> None:
         self.try_(world)
         assert world.clock.now() == NOON

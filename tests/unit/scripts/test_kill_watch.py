@@ -16,6 +16,7 @@ import pytest
 
 from scripts.kill_plan import Phase
 from scripts.kill_watch import Database, Seen, TaskProcess, phase_of, task_processes
+from scripts.waiting import wait_for
 
 FIRST = "01a20ae8-6cf7-7006-ba98-efba5ae95fc2"
 SECOND = "01a20ae8-ace7-7019-be0a-fbb0e8f11b0b"
@@ -67,7 +68,7 @@ def test_both_stand_still_while_one_looks_and_go_on_after(sleeper: subprocess.Po
     seen = Seen(sleeper.pid, os.getpid(), process.create_time(), "")
     with TaskProcess(FIRST, seen, None).frozen():
         assert process.status() == psutil.STATUS_STOPPED
-    assert process.status() != psutil.STATUS_STOPPED
+    wait_for(lambda: process.status() != psutil.STATUS_STOPPED, seconds=5, what="it goes on", every=0.001)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +101,14 @@ def test_the_database_tells_try_and_journal_of_each_task_instance(tmp_path: Path
         database.execute("INSERT INTO task_instance VALUES (?, 'd', 'r', 't', 1, NULL, 0)", [SECOND.replace("-", "")])
         value = encode({"state": "submitted", "run_id": "run-1"})  # type: ignore[operator]
         database.execute("INSERT INTO task_state_store VALUES ('d', 'r', 't', 0, 'runflow.run', ?)", [value])
+        for index in (0, 1):
+            intent = encode({"state": "intent", "run_id": None})  # type: ignore[operator]
+            row = [index, intent]
+            database.execute("INSERT INTO task_state_store VALUES ('d', 'r', 't', ?, 'runflow.intent', ?)", row)
     database.close()
     entries = Database(path).entries("d", "r")
     first, second = entries["t", 0], entries["t", 1]
     assert (first.ti_id, first.state, first.try_number, first.journal, first.run_id) == (
         FIRST, "running", 2, "submitted", "run-1",
     )  # fmt: skip
-    assert (second.ti_id, second.state, second.journal) == (SECOND, "none", None)
+    assert (second.ti_id, second.state, second.journal) == (SECOND, "none", "intent")
