@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from airflow.providers.common.compat.sdk import (
@@ -41,7 +42,9 @@ __all__ = [
     "RetryPolicy",
     "TaskDeferralTimeout",
     "aread_connection",
+    "call_with_context",
     "conf",
+    "mask_secret",
     "never_expire",
     "task_state_store",
 ]
@@ -63,6 +66,23 @@ async def aread_connection(conn_id: str) -> tuple[Any, Any]:
 def task_state_store(context: Any) -> Any | None:
     """Return Airflow 3.3's task state store, or ``None`` where there is none."""
     return context.get("task_state_store")
+
+
+def mask_secret(secret: str) -> None:
+    """Have a text masked from now on, in this process's logs and rendered fields, and in its supervisor's."""
+    from airflow.sdk.log import mask_secret as mask
+
+    mask(secret)
+
+
+def call_with_context(function: Callable[..., Any], args: Collection[Any], context: Mapping[str, Any]) -> Any:
+    """Call a task's function with its positional arguments and what it names of the context."""
+    try:
+        from airflow.sdk.bases.decorator import determine_kwargs
+    except ImportError:  # Airflow 3.1
+        from airflow.utils.operator_helpers import determine_kwargs  # type: ignore[attr-defined]
+
+    return function(*args, **determine_kwargs(function, args, context))
 
 
 def never_expire() -> Any:

@@ -90,7 +90,14 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "external-doc-url": "https://docs.runflow.io", "tags": ["service"]}
         ],
         "hooks": [{"integration-name": name, "python-modules": [f"{package}.hooks.runflow"]}],
-        "operators": [{"integration-name": name, "python-modules": [f"{package}.operators.gpt_image_2"]}],
+        "operators": [
+            {
+                "integration-name": name,
+                "python-modules": [
+                    f"{package}.operators.{module}" for module in ("gpt_image_2", "gpt_image_1_5", "flux", "runflow")
+                ],
+            }
+        ],
         "sensors": [{"integration-name": name, "python-modules": [f"{package}.sensors.run_completion"]}],
         "transfers": [
             {
@@ -110,6 +117,9 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
                 "conn-fields": CONN_FIELDS,
             }
+        ],
+        "task-decorators": [
+            {"class-name": f"{package}.decorators.runflow_image.runflow_image_task", "name": "runflow_image"}
         ],
         "extra-links": [f"{package}.links.RunflowRunLink"],
         "config": CONFIG,

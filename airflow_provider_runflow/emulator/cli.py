@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -145,7 +146,7 @@ def _greeting(emulator: Emulator, url: str) -> str:
         "",
         f"Bills what Runflow would, in play money: ${config.balance} to spend, charged when a run succeeds.",
         *(_prices(slug, emulator) for slug in emulator.state.models),
-        f"Runs take 10-30 s by quality{speed}.",
+        f"Runs take {_seconds(emulator)} s by model and quality{speed}.",
         f"Ledger   {url}/_emulator/ledger",
         f"Runs     {url}/_emulator",
         "Stop with Ctrl+C.",
@@ -154,9 +155,21 @@ def _greeting(emulator: Emulator, url: str) -> str:
 
 
 def _prices(slug: str, emulator: Emulator) -> str:
-    prices = emulator.state.models[slug].prices
-    listed = ", ".join(f"{' '.join(key)} ${price}" for key, price in prices.items())
+    by_quality: dict[str, list[Decimal]] = {}
+    for key, price in emulator.state.models[slug].prices.items():
+        by_quality.setdefault(key[0] if key else "", []).append(price)
+    listed = ", ".join(f"{quality} {_span(prices)}".strip() for quality, prices in by_quality.items())
     return f"  {slug}: {listed} an image"
+
+
+def _span(prices: Sequence[Decimal]) -> str:
+    low, high = min(prices), max(prices)
+    return f"${low}" if low == high else f"${low}-{high}"
+
+
+def _seconds(emulator: Emulator) -> str:
+    ranges = [model.seconds_range for model in emulator.state.models.values()]
+    return f"{min(low for low, _ in ranges):g}-{max(high for _, high in ranges):g}"
 
 
 def _farewell(emulator: Emulator, now: datetime) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from .wire import ApiError, JsonDict
 
 MAX_CLIENT_REF = 255
 MAX_CALLBACK_URL = 2048
+MEDIA_URL = re.compile(r"https?://[^/\s]|data:[\w.+-]+/|runflow://assets/[\w-]")
 
 Problem = tuple[tuple[str, ...], str, str]
 """Where below the field, message, type."""
@@ -52,10 +54,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Whole:
-    """An integer within limits."""
+    """An integer, within limits where there are some."""
 
-    low: int
-    high: int
+    low: int | None = None
+    high: int | None = None
     required: bool = False
     default: int | None = None
 
@@ -63,9 +65,9 @@ class Whole:
         """Say what is wrong with a value."""
         if isinstance(value, bool) or not isinstance(value, int):
             yield (), "Input should be a valid integer", "int_type"
-        elif value < self.low:
+        elif self.low is not None and value < self.low:
             yield (), f"Input should be greater than or equal to {self.low}", "greater_than_equal"
-        elif value > self.high:
+        elif self.high is not None and value > self.high:
             yield (), f"Input should be less than or equal to {self.high}", "less_than_equal"
 
 
@@ -98,6 +100,42 @@ class Flag:
         elif value and not self.allowed:
             # choice: the shape of a sync answer is not documented, and its picture would be kept nowhere
             yield (), "true is not emulated", "not_emulated"
+
+
+@dataclass(frozen=True)
+class Link:
+    """The address of a picture to work from: the web, inline, or an asset."""
+
+    required: bool = False
+    default: str | None = None
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        """Say what is wrong with a value."""
+        if not isinstance(value, str):
+            yield (), "Input should be a valid string", "string_type"
+        elif not MEDIA_URL.match(value):
+            scheme = value.partition(":")[0] if ":" in value else ""
+            yield (), f"media URL must use HTTP(S), data URI or runflow://assets/, got '{scheme}'", "media_url"
+
+
+@dataclass(frozen=True)
+class Links:
+    """A list of such addresses."""
+
+    required: bool = False
+    default: None = None
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        """Say what is wrong with a value."""
+        if not isinstance(value, list):
+            yield (), "Input should be a valid list", "list_type"
+        elif not value:
+            # choice: neither bound is documented; no picture at all leaves nothing to edit
+            yield (), "List should have at least 1 item after validation, not 0", "too_short"
+        else:
+            for position, item in enumerate(value):
+                for below, msg, kind in Link().problems(item):
+                    yield (str(position), *below), msg, kind
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def _write_footer(
 ) -> None:
     which = f"Run {spec.number}  ·  image {spec.index + 1} of {spec.total}"
     short = spec.model.rpartition("/")[2]
-    tail = f"  ·  {spec.quality}"
+    tail = f"  ·  {spec.quality}" if spec.quality else ""
     choices = (f"{spec.model}{tail}  ·  {spec.width} x {spec.height}", spec.model + tail, short + tail)
     font = _font(None, small)
     fitting = (text for text in choices if font.getlength(which + text) + small * 1.5 <= room)

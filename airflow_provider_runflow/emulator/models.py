@@ -14,8 +14,16 @@ from .paging import page
 from .state import Call, State
 from .wire import ApiError, JsonDict, Response, json_response
 
-# choice: no code of a variable type but `image_list` is documented
-TYPE_CODES = {"Text": "text", "Whole": "integer", "Choice": "select", "Flag": "boolean", "ImageSize": "image_size"}
+# choice: no code of a variable type but `image` and `image_list` is documented
+TYPE_CODES = {
+    "Text": "text",
+    "Whole": "integer",
+    "Choice": "select",
+    "Flag": "boolean",
+    "ImageSize": "image_size",
+    "Link": "image",
+    "Links": "image_list",
+}
 OWN_ATTRS = ("required", "default")
 SLUG = re.compile(r"slug\.(?:EQ|eq):'([^']*)'")
 

@@ -42,7 +42,7 @@ def run_page(run: Run, urls: Sequence[str], now: datetime) -> str:
     facts = {
         "Run id": run.id,
         "Model": run.model.slug,
-        "Quality": run.model.quality(run.input),
+        "Quality": run.model.quality(run.input) or "not a choice",
         "Pictures": f"{run.delivered(now)} of {run.model.images(run.input)}",
         "Cost": f"${money(run.billable)}" if completed else "not known yet",
         "client_ref": run.client_ref or "none",

@@ -48,7 +48,7 @@ class PictureSpec:
         """Say in one line what this is; written into the file, which keeps even tiny pictures apart."""
         return (
             f"Runflow emulator, run {self.number} ({self.run_id}), picture {self.index + 1} of {self.total}, "
-            f"{self.model}, {self.quality}, seed {self.seed}"
+            f"{self.model}, {self.quality or 'of one quality'}, seed {self.seed}"
         )
 
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.exceptions import InvalidRequestError
 
+# The one switch that is refused for every model, whatever Runflow says of it (reference, 3.4).
+SYNC_MODE_REFUSED = (
+    "sync_mode: is not possible here. Runflow keeps its result nowhere, so a picture whose answer gets lost would be "
+    "paid and gone; leave it out."
+)
 
-def _not_blank(prompt: str) -> str:
+
+def not_blank(prompt: str) -> str:
+    """Check what holds for every prompt."""
     if not prompt.strip():
         raise ValueError("must not be empty: the prompt says what the picture shows")
     if any("\ud800" <= character <= "\udfff" for character in prompt):
@@ -23,7 +31,7 @@ def _not_blank(prompt: str) -> str:
     return prompt
 
 
-Prompt = Annotated[str, AfterValidator(_not_blank)]
+Prompt = Annotated[str, AfterValidator(not_blank)]
 
 
 class ModelInput(BaseModel):
@@ -44,47 +52,67 @@ class ImageModel:
     :param id: model id as in the API's path.
     :param input: typed input with the limits that the API reference knows; what it leaves open stays open.
     :param price: from a wire input to the estimated price of one picture in USD; the run's ``cost`` is the truth.
+    :param output_format: what its pictures are when the input does not say; ``None`` when that is not documented.
     """
 
     id: str
     input: type[ModelInput]
     price: Callable[[Mapping[str, Any]], Decimal]
+    output_format: str | None = "png"
 
-    def validate(self, parameters: Mapping[str, Any], *, skip: Collection[str] = ()) -> dict[str, Any]:
+    @property
+    def required(self) -> list[str]:
+        """Names of the parameters that have no default."""
+        return [name for name, field in self.input.model_fields.items() if field.is_required()]
+
+    def default(self, name: str) -> Any:
+        """Return what Runflow takes for a parameter that is not sent; ``None`` when that is not known."""
+        field = self.input.model_fields.get(name)
+        return None if field is None or field.is_required() else field.default
+
+    def validate(
+        self, parameters: Mapping[str, Any], *, skip: Collection[str] = (), called: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """
         Check parameters and return the ``input`` object to send.
 
         :param parameters: by name; those that are ``None`` are not sent.
         :param skip: names whose values are not known yet (templates); their errors are left for later, and
             an empty dict is returned when there were some.
+        :param called: what the caller calls a parameter, where that differs from its name here; for messages.
         :raises InvalidRequestError: naming each parameter, its value and the rule that it breaks.
         """
         given = {name: value for name, value in parameters.items() if value is not None}
         try:
             return self.input.model_validate(given).wire()
         except ValidationError as invalid:
-            known = list(self.input.model_fields)
-            wrong = [_sentence(error, known) for error in invalid.errors() if error["loc"][0] not in skip]
+            names = {name: name for name in self.input.model_fields} | dict(called or {})
+            wrong = [_sentence(error, names) for error in invalid.errors() if error["loc"][0] not in skip]
         if wrong:
             raise InvalidRequestError(f"{self.id}: " + " ".join(wrong))
         return {}
 
     def estimate(self, wire_input: Mapping[str, Any]) -> Decimal:
-        """Estimated price in USD of one run with this input."""
-        return self.price(wire_input) * int(wire_input.get("num_images", 1))
+        """Estimated price in USD of one run with this input, which may lack what the price does not depend on."""
+        return self.price(wire_input) * int(wire_input.get("num_images") or 1)
 
 
-def _sentence(error: Any, known: list[str]) -> str:
-    name = str(error["loc"][0])
+def _sentence(error: Any, names: Mapping[str, str]) -> str:
+    name = names.get(str(error["loc"][0]), str(error["loc"][0]))
     if error["type"] == "missing":
         return f"{name} is required."
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]}?" if near else f" It takes {', '.join(known)}."
-        return f"{name}: no such parameter.{hint}"
-    value = repr(error["input"])
+        return SYNC_MODE_REFUSED if name == "sync_mode" else no_such_parameter(name, list(names.values()))
+    value = strip_queries(repr(error["input"]))
     shown = value if len(value) <= 80 else f"{value[:77]}..."
     return f"{name}={shown}: {_rule(error)}."
+
+
+def no_such_parameter(name: str, known: Sequence[str]) -> str:
+    """Say that a parameter does not exist, and which one was probably meant."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]}?" if near else f" It takes {', '.join(known)}."
+    return f"{name}: no such parameter.{hint}"
 
 
 def _rule(error: Any) -> str:
@@ -99,5 +127,9 @@ def _rule(error: Any) -> str:
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = "at least" if kind == "greater_than_equal" else "at most"
         return f"must be {bound} {context.get('ge', context.get('le'))}"
+    if kind in ("string_too_short", "string_too_long"):
+        bound = "at least" if kind == "string_too_short" else "at most"
+        length = context.get("min_length", context.get("max_length"))
+        return f"must have {bound} {length:,} character{'' if length == 1 else 's'}"
     message = str(error["msg"])
     return message[:1].lower() + message[1:]

@@ -92,6 +92,35 @@ def parse_size(value: Any) -> tuple[int, int] | None:
     return None
 
 
+def size_text(value: Any) -> Any:
+    """Write explicit pixels as ``"1024x1536"``, the one form that some models take; anything else stays as it is."""
+    size = parse_size(value)
+    return value if size is None else f"{size[0]}x{size[1]}"
+
+
+def check_listed_size(value: Any, sizes: tuple[str, ...]) -> str:
+    """
+    Turn a size as users write it into the one that is sent, for a model that takes a few sizes only.
+
+    :param value: ``"WIDTHxHEIGHT"``, ``{"width": ..., "height": ...}``, or a word among ``sizes``.
+    :param sizes: all that the model takes.
+    :raises ValueError: naming them, and the one whose aspect ratio is nearest.
+    """
+    text = size_text(value)
+    if text in sizes:
+        return str(text)
+    rule = f"must be {', '.join(sizes[:-1])} or {sizes[-1]}"
+    size = parse_size(value)
+    if size is None or min(size) <= 0:
+        raise ValueError(rule)
+
+    def distance(listed: str) -> float:
+        width, height = parse_size(listed) or (1, 10**9)
+        return abs(math.log(size[0] / size[1]) - math.log(width / height))
+
+    raise ValueError(f"{rule}; the nearest in aspect ratio is {min(sizes, key=distance)}")
+
+
 def check_size(value: Any, presets: tuple[str, ...], rule: SizeRule) -> str | dict[str, int]:
     """
     Turn a size as users write it into the one that is sent.

@@ -9,13 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_runflow.boundary import airflow_errors
-from airflow_provider_runflow.compat import DEFERRAL_FAILURES, BaseOperator, conf
+from airflow_provider_runflow.compat import DEFERRAL_FAILURES, BaseOperator, conf, mask_secret
+from airflow_provider_runflow.exceptions import InvalidRequestError
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.links import RUN_XCOM_KEY, RunflowRunLink, run_url
 from airflow_provider_runflow.operators.checks import check_operator, is_literal, seconds
+from airflow_provider_runflow.runs.identity import unsigned
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.paid_run import PaidRun
+    from airflow_provider_runflow.runs.identity import Request
 
 DEFAULT_TIMEOUT = 1800.0
 # Airflow up to 3.3.2 fails a task whose trigger fires while the executor still reports the deferral.
@@ -59,8 +62,10 @@ class RunflowRunOperator(BaseOperator):
         an XCom of its own; ``images`` lists ``{index, uri, content_type, width, height, size_bytes, sha256}``.
     """
 
-    model: ClassVar[str]
+    model: str
     input_fields: ClassVar[tuple[str, ...]] = ()
+    # What Runflow calls a parameter, where this operator calls it otherwise.
+    wire_names: ClassVar[Mapping[str, str]] = {}
     template_fields: Sequence[str] = (
         "destination",
         "filename_pattern",
@@ -137,9 +142,71 @@ class RunflowRunOperator(BaseOperator):
         :raises InvalidRequestError: naming parameter, value and rule.
         """
         names = (*self.input_fields, "variation", "item_key")
-        self.request_is_literal = all(is_literal(getattr(self, name), self.template_ext) for name in names)
+        self.request_is_literal = all(self.is_known(name) for name in names)
         if not getattr(self, "_BaseOperator__from_mapped", False):
             check_operator(self)
+
+    def is_known(self, name: str) -> bool:
+        """Whether a parameter has its final value when the DAG is parsed."""
+        return is_literal(getattr(self, name), self.template_ext)
+
+    def model_input(self, *, rendered: bool) -> dict[str, Any]:
+        """
+        Check the model's parameters, and return the ``input`` to send.
+
+        :param rendered: every template has been rendered; before that, templates are left for later.
+        :raises InvalidRequestError: naming parameter, value and rule.
+        """
+        from airflow_provider_runflow.models import get_model
+
+        wire = {name: self.wire_names.get(name, name) for name in self.input_fields}
+        given = {wire[name]: self.final(name) if rendered else getattr(self, name) for name in wire}
+        later = () if rendered else {wire[name] for name in wire if not self.is_known(name)}
+        return get_model(self.model).validate(given, skip=later, called={wire[name]: name for name in wire})
+
+    def take(self, parameters: Mapping[str, Any]) -> None:
+        """
+        Take parameters of the model that became known on the worker only.
+
+        :raises InvalidRequestError: the operator has no such parameter.
+        """
+        from airflow_provider_runflow.models.base import no_such_parameter
+
+        for name, value in parameters.items():
+            if name not in self.input_fields:
+                raise InvalidRequestError(f"{self.model}: {no_such_parameter(name, self.input_fields)}")
+            self.keep(name, value)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Give a parameter its final value; the attribute, which Airflow shows, holds no signature of an address."""
+        mask_queries(value)
+        shown = unsigned(value)
+        if shown == value:
+            setattr(self, name, value)
+        else:
+            self.__dict__.setdefault("_signed", {})[name] = (shown, value)
+            setattr(self, name, shown)
+
+    def final(self, name: str) -> Any:
+        """Return a parameter's final value, as it is sent."""
+        value = getattr(self, name)
+        shown, signed = self.__dict__.get("_signed", {}).get(name, (None, None))
+        return signed if value is shown else value
+
+    def before_request(self, context: Any) -> None:
+        """Give parameters their final values: called after rendering, before the request is made of them."""
+
+    def check_request(self, request: Request) -> None:
+        """
+        Look at a request that is about to be submitted.
+
+        :raises BeforeMoneyError: it must not be; nothing is submitted then.
+        """
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        for name in self.input_fields if parent is self else ():
+            self.keep(name, getattr(self, name))
 
     @cached_property
     def hook(self) -> RunflowHook:
@@ -235,6 +302,8 @@ class RunflowRunOperator(BaseOperator):
     def _paid_run(self, context: Any, pending: Mapping[str, Any] | None = None) -> PaidRun:
         from airflow_provider_runflow.operators.paid_run import make_paid_run
 
+        if pending is None:
+            self.before_request(context)
         self._job = make_paid_run(self, context, pending)
         return self._job
 
@@ -262,6 +331,17 @@ class RunflowRunOperator(BaseOperator):
             return result
         push_result(self, context, result)
         raise job.failure
+
+
+def mask_queries(value: Any) -> None:
+    """Have Airflow mask the query of every address in a value, in logs: whoever has it has the picture."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            mask_queries(item)
+    elif isinstance(value, str) and (address := unsigned(value)) != value:
+        mask_secret(value[len(address) + 1 :])
 
 
 def push_result(operator: BaseOperator, context: Any, result: Mapping[str, Any]) -> None:

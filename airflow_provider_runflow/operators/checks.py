@@ -9,30 +9,33 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_runflow.exceptions import InvalidRequestError
-from airflow_provider_runflow.runs.identity import METADATA_KEY, OnUnknown, check_reuse_within
+from airflow_provider_runflow.runs.identity import METADATA_KEY, OnUnknown, asked_images, check_reuse_within
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.base import RunflowRunOperator
+    from airflow_provider_runflow.runs.identity import Request
 
 LONGEST_SECONDS = timedelta(days=30).total_seconds()
 # As the reference states it for batches; kept here too, so that parsing a DAG does not load the HTTP client.
 MAX_CALLBACK_URL = 2048
+QUALITIES = ("low", "medium", "high")
 
 
-def is_literal(value: Any, template_ext: Sequence[str] = ()) -> bool:
+def is_literal(value: Any, template_ext: Sequence[str] = (), *, templated: bool = True) -> bool:
     """
     Whether a parameter has its final value when the DAG is parsed.
 
     :param value: as given to the operator.
     :param template_ext: endings that make a string the name of a template file.
+    :param templated: whether texts are templates; with ``False`` every text is final.
     :return: ``False`` for Jinja, template files and other tasks' outputs, at any depth.
     """
     if isinstance(value, str):
-        return "{{" not in value and "{%" not in value and not value.endswith(tuple(template_ext))
+        return not templated or not ("{{" in value or "{%" in value or value.endswith(tuple(template_ext)))
     if isinstance(value, Mapping):
-        return all(is_literal(item, template_ext) for item in value.values())
+        return all(is_literal(item, template_ext, templated=templated) for item in value.values())
     if isinstance(value, (list, tuple)):
-        return all(is_literal(item, template_ext) for item in value)
+        return all(is_literal(item, template_ext, templated=templated) for item in value)
     return value is None or isinstance(value, (int, float, bool))
 
 
@@ -63,7 +66,7 @@ def check_operator(operator: RunflowRunOperator, *, rendered: bool = False) -> d
     def known(value: Any) -> bool:
         return rendered or is_literal(value, operator.template_ext)
 
-    model_input = _model_input(operator, rendered=rendered)
+    model_input = operator.model_input(rendered=rendered)
     for name in ("poll_interval", "timeout"):
         seconds(name, getattr(operator, name))
     check_reuse_within(operator.reuse_within)
@@ -84,14 +87,6 @@ def check_operator(operator: RunflowRunOperator, *, rendered: bool = False) -> d
             check(value)
     _check_names(operator, model_input, known)
     return model_input
-
-
-def _model_input(operator: RunflowRunOperator, *, rendered: bool) -> dict[str, Any]:
-    from airflow_provider_runflow.models import get_model
-
-    given = {name: getattr(operator, name) for name in operator.input_fields}
-    later = () if rendered else {n for n, v in given.items() if not is_literal(v, operator.template_ext)}
-    return get_model(operator.model).validate(given, skip=later)
 
 
 def _check_metadata(metadata: Any) -> None:
@@ -127,8 +122,25 @@ def _check_names(operator: RunflowRunOperator, model_input: Mapping[str, Any], k
     pattern = operator.filename_pattern
     if pattern is not None and known(pattern):
         # What other parameters leave open is checked again when they are rendered.
-        check_pattern(pattern, num_images=int(model_input.get("num_images", 1)))
+        check_pattern(pattern, num_images=asked_images(model_input))
     for name in ("destination", "sidecars"):
         value = getattr(operator, name)
         if value is not None and value != "beside" and known(value):
             check_destination(value)
+
+
+def check_quality(request: Request, max_quality: str | None, conn_id: str) -> None:
+    """
+    Hold a request against its connection's staging guard; a quality that is not sent counts as the model's default.
+
+    :raises InvalidRequestError: it asks for more than ``max_quality`` allows.
+    """
+    from airflow_provider_runflow.models import quality_of
+
+    quality = quality_of(request.model, request.input) if max_quality is not None else None
+    if max_quality is None or quality not in QUALITIES:
+        return
+    if max_quality not in QUALITIES or QUALITIES.index(quality) > QUALITIES.index(max_quality):
+        raise InvalidRequestError(
+            f"quality={quality!r}: connection {conn_id!r} allows at most {max_quality!r} (its extra max_quality)."
+        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.client.log import Log
 from airflow_provider_runflow.exceptions import NotFoundError, OutputsGoneError
+from airflow_provider_runflow.models import format_of
 from airflow_provider_runflow.runs.identity import FINGERPRINT_VERSION, Request, Scope, request_token
 from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.runs.result import money_text
@@ -153,11 +154,11 @@ class Delivery(LandingPlace):
     def _job(self, request: Request, scope: Scope, ordinal: int = 0) -> Job:
         from airflow_provider_runflow.landing.job import Job
 
-        task = scope.task
+        task, prompt = scope.task, request.input.get("prompt")
         return Job(
             model=request.model,
             input=request.input,
-            prompt=request.input.get("prompt"),
+            prompt=prompt if isinstance(prompt, str) else None,
             variation=request.variation,
             labels={},
             alt_text=None,
@@ -167,8 +168,8 @@ class Delivery(LandingPlace):
             fingerprint_version=FINGERPRINT_VERSION,
             ordinal=ordinal,
             request=request_token(scope, request.fingerprint),
-            num_images=int(request.input.get("num_images", 1)),
-            ext=str(request.input.get("output_format") or "png"),
+            num_images=request.num_images,
+            ext=format_of(request.model, request.input),
             filename_pattern=self.filename_pattern,
             replace=self.replace,
             airflow=task.facts(),

@@ -22,7 +22,7 @@ from airflow_provider_runflow.exceptions import (
     RunUnreachableError,
     SubmissionUncertainError,
 )
-from airflow_provider_runflow.operators.checks import check_operator
+from airflow_provider_runflow.operators.checks import check_operator, check_quality
 from airflow_provider_runflow.operators.delivery import Delivery, place_facts
 from airflow_provider_runflow.runs.engine import SAFE_RETRY, RunEngine, Standing
 from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, TaskIdentity, make_scope
@@ -35,8 +35,6 @@ from airflow_provider_runflow.stores.task_state import open_journal
 if TYPE_CHECKING:
     from airflow_provider_runflow.hooks.runflow import RunflowHook
     from airflow_provider_runflow.operators.base import RunflowRunOperator
-
-QUALITIES = ("low", "medium", "high")
 
 
 @dataclass
@@ -214,8 +212,7 @@ class PaidRun:
         if found is None:
             return None
         images = [image.as_dict() for image in found.images]
-        asked = int(request.input.get("num_images", 1))
-        status = "succeeded" if len(images) >= asked else "partial_succeeded"
+        status = "succeeded" if len(images) >= request.num_images else "partial_succeeded"
         run = Run(id=found.runflow_run_id, status_code=status, cost=found.cost_usd)
         landed = self.engine.landed_record(request, run.id)
         result = make_result(landed, run, images)
@@ -257,7 +254,7 @@ class PaidRun:
         return self._judged(result, record)
 
     def _judged(self, result: dict[str, Any], record: Record) -> dict[str, Any]:
-        asked, got = int(record.input.get("num_images", 1)), len(result["images"])
+        asked, got = record.request.num_images, len(result["images"])
         if got < asked or result["status"] == "partial_succeeded":
             there = ", ".join(str(image["uri"] or f"picture {image['index']}") for image in result["images"])
             paid = f"${result['cost_usd']}" if result["cost_usd"] else "at a cost that is not known yet"
@@ -294,7 +291,7 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
             destination=destination,
         )
     hook = operator.hook
-    delivery = _delivery(operator, destination, scope, int(request.input.get("num_images", 1)))
+    delivery = _delivery(operator, destination, scope, request.num_images)
     if delivery is None and operator.wait_for_completion and record is None:
         operator.log.warning(
             "No destination: the only copy of the pictures stays at Runflow, where it expires. Set `destination` "
@@ -303,7 +300,8 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
     settings = hook.settings
 
     def before_submit(wanted: Request) -> None:
-        _check_quality(wanted, settings.max_quality, operator.runflow_conn_id)
+        check_quality(wanted, settings.max_quality, operator.runflow_conn_id)
+        operator.check_request(wanted)
         if delivery is not None:
             delivery.check(wanted)
 
@@ -390,13 +388,3 @@ def _task_identity(context: Any, operator: RunflowRunOperator) -> TaskIdentity:
 
 def _namespace() -> str:
     return conf.get("runflow", "namespace", fallback="") or conf.get("api", "base_url", fallback="") or ""
-
-
-def _check_quality(request: Request, max_quality: str | None, conn_id: str) -> None:
-    quality = request.input.get("quality")
-    if max_quality is None or quality not in QUALITIES:
-        return
-    if max_quality not in QUALITIES or QUALITIES.index(quality) > QUALITIES.index(max_quality):
-        raise InvalidRequestError(
-            f"quality={quality!r}: connection {conn_id!r} allows at most {max_quality!r} (its extra max_quality)."
-        )

@@ -146,7 +146,8 @@ class RunEngine:
         :raises AfterMoneyError: a run exists or may exist; the message says what happened to the money.
         """
         if record is not None:
-            request = record.request
+            # Of the same request the one of now: its addresses are signed, those on record are not.
+            request = request if request.fingerprint == record.fingerprint else record.request
             self.scope = replace(self.scope, client_ref=record.client_ref, item_key=record.item_key)
         try:
             return self._resolve(request, record, may_submit)

@@ -26,6 +26,7 @@ OnUnknown = Literal["fail", "resubmit"]
 # golden fixtures in the tests hold it still.
 FINGERPRINT_VERSION = 1
 METADATA_KEY = "airflow"
+_ADDRESS = re.compile(r"(https?://[^\s?#]+)[?#]\S*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -154,15 +155,42 @@ class Request:
     variation: str | None = None
     recorded: str | None = field(default=None, compare=False)
 
+    @property
+    def num_images(self) -> int:
+        """Pictures that it asks for."""
+        return asked_images(self.input)
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over what buys the picture. Metadata and callback URL are outside, and so is what is not sent."""
         if self.recorded is not None:
             return self.recorded
-        bought: dict[str, Any] = {"v": FINGERPRINT_VERSION, "model": self.model, "input": self.input}
+        bought: dict[str, Any] = {"v": FINGERPRINT_VERSION, "model": self.model, "input": unsigned(self.input)}
         if self.variation is not None:
             bought["variation"] = self.variation
         return hashlib.sha256(canonical_json(bought)).hexdigest()
+
+
+def asked_images(wire_input: Mapping[str, Any]) -> int:
+    """Return how many pictures an input asks for: its ``num_images``, as far as it has one that is a number."""
+    asked = wire_input.get("num_images")
+    return asked if isinstance(asked, int) and asked > 0 else 1
+
+
+def unsigned(value: Any) -> Any:
+    """
+    Return JSON data in which every text that is an http(s) address has lost its query and fragment.
+
+    A presigned address is signed anew at each try, and whoever has its query has the picture: so neither fingerprints
+    nor records hold it.
+    """
+    if isinstance(value, Mapping):
+        return {name: unsigned(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [unsigned(item) for item in value]
+    if isinstance(value, str) and (address := _ADDRESS.fullmatch(value)):
+        return address[1]
+    return value
 
 
 def canonical_json(value: Any) -> bytes:

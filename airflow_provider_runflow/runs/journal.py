@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from airflow_provider_runflow.exceptions import InvalidRequestError, JournalError
-from airflow_provider_runflow.runs.identity import FINGERPRINT_VERSION, Request
+from airflow_provider_runflow.runs.identity import FINGERPRINT_VERSION, Request, unsigned
 
 SCHEMA_VERSION = 1
 # Airflow warns at 65,536 bytes a value (``[state_store] max_value_storage_bytes``), and MySQL's TEXT ends there.
@@ -89,12 +89,12 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """
-        Make the JSON object that a journal keeps; long inputs are compressed.
+        Make the JSON object that a journal keeps; long inputs are compressed, and addresses have lost their queries.
 
         :raises InvalidRequestError: an intent is too long, with room for what comes later; found before it is sent.
         :raises JournalError: a later state is too long after all.
         """
-        data = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        data = {"schema_version": SCHEMA_VERSION, **asdict(self), "input": unsigned(self.input)}
         for name in ("at", "submitted_at", "since"):
             data[name] = data[name].isoformat() if data[name] else None
         text = json.dumps(data["input"])

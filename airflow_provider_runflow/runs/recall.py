@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from airflow_provider_runflow.client.log import Log
 from airflow_provider_runflow.exceptions import OutputsGoneError
-from airflow_provider_runflow.runs.identity import Request, Scope
+from airflow_provider_runflow.runs.identity import Request, Scope, unsigned
 from airflow_provider_runflow.runs.journal import Record
 
 
@@ -72,8 +72,8 @@ def _warn_of_drift(record: Record, request: Request, scope: Scope, log: Log) -> 
 def _changed(before: Request, now: Request) -> list[str]:
     if before.fingerprint == now.fingerprint:
         return []
-    names = sorted({*before.input, *now.input})
-    changed = [name for name in names if before.input.get(name) != now.input.get(name)]
+    was, is_now = unsigned(before.input), unsigned(now.input)
+    changed = [name for name in sorted({*was, *is_now}) if was.get(name) != is_now.get(name)]
     if before.variation != now.variation:
         changed.append("variation")
     return [*changed, "model"] if before.model != now.model else changed

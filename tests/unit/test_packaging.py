@@ -24,7 +24,11 @@ PROBE = f"""
 import json, sys
 import airflow.sdk
 before = set(sys.modules)
+import airflow_provider_runflow.operators.flux
+import airflow_provider_runflow.operators.gpt_image_1_5
 import airflow_provider_runflow.operators.gpt_image_2
+import airflow_provider_runflow.operators.runflow
+import airflow_provider_runflow.decorators.runflow_image
 added = set(sys.modules) - before
 print(json.dumps([name for name in {HEAVY!r} if name in added]))
 """

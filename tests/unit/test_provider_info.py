@@ -19,6 +19,7 @@ import airflow_provider_runflow
 from airflow_provider_runflow.get_provider_info import CONFIG, CONN_FIELDS, UI_FIELD_BEHAVIOUR, get_provider_info
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.models.gpt_image_2 import GptImage2Input
+from airflow_provider_runflow.operators.base import RunflowRunOperator
 from tests.unit.hooks.connections import READERS, VARIABLE, as_json
 
 INFO = get_provider_info()
@@ -36,6 +37,18 @@ def schema(name: str) -> Any:
 def imported(path: str) -> Any:
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)
+
+
+def public_operators(module: str) -> list[type]:
+    """The operators that a module defines, without the base of all."""
+    return [
+        each
+        for each in vars(import_module(module)).values()
+        if isinstance(each, type)
+        and issubclass(each, RunflowRunOperator)
+        and each.__module__ == module
+        and each is not RunflowRunOperator
+    ]
 
 
 class TestTheDescription:
@@ -72,6 +85,15 @@ class TestTheDescription:
             assert imported(path)().name
         for connection in INFO["connection-types"]:
             assert imported(connection["hook-class-name"]) is RunflowHook
+
+    def test_every_operator_module_and_decorator_of_the_package_is_in_it(self) -> None:
+        operators = [module for entry in INFO["operators"] for module in entry["python-modules"]]
+        found = [path.stem for path in (ROOT / "airflow_provider_runflow" / "operators").glob("*.py")]
+        ours = [name for name in found if public_operators(f"airflow_provider_runflow.operators.{name}")]
+        assert {module.rpartition(".")[2] for module in operators} == set(ours)
+        for decorator in INFO["task-decorators"]:
+            assert callable(imported(decorator["class-name"]))
+            assert decorator["class-name"].endswith(f".{decorator['name']}_task")
 
     def test_reading_it_imports_nothing_else_of_the_package(self) -> None:
         code = (

@@ -63,6 +63,55 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "image_size": None,
         "output_format": "png",
     },
+    "operators.gpt_image_2.GptImage2EditOperator": {
+        "prompt": REQUIRED,
+        "references": REQUIRED,
+        "mask": None,
+        "quality": "high",
+        "num_images": 1,
+        "image_size": None,
+        "output_format": "png",
+    },
+    "operators.gpt_image_1_5.GptImage15Operator": {
+        "prompt": REQUIRED,
+        "quality": "high",
+        "num_images": 1,
+        "image_size": None,
+        "background": None,
+        "output_format": "png",
+    },
+    "operators.gpt_image_1_5.GptImage15EditOperator": {
+        "prompt": REQUIRED,
+        "references": REQUIRED,
+        "mask": None,
+        "quality": None,
+        "num_images": None,
+        "image_size": None,
+        "background": None,
+        "output_format": None,
+    },
+    "operators.flux.Flux11ProOperator": {"prompt": REQUIRED, "width": None, "height": None, "seed": None},
+    "operators.flux.Flux11ProUltraOperator": {
+        "prompt": REQUIRED,
+        "aspect_ratio": None,
+        "raw": None,
+        "num_images": None,
+        "output_format": None,
+    },
+    "operators.runflow.RunflowModelOperator": {
+        "model": REQUIRED,
+        "input": REQUIRED,
+        "render_items": False,
+        "check_schema": False,
+    },
+    "decorators.runflow_image.runflow_image_task": {
+        "python_callable": None,
+        "model": "openai/gpt-image-2",
+        "multiple_outputs": True,
+    },
+    "estimate.estimate_cost": {"model": REQUIRED},
+    "models.register": {"model": REQUIRED},
+    "models.base.ImageModel": {"id": REQUIRED, "input": REQUIRED, "price": REQUIRED, "output_format": "png"},
     "sensors.run_completion.RunCompletionSensor": {
         "run_id": None,
         "run_ids": None,
@@ -159,10 +208,10 @@ EXCEPTIONS = {
 
 
 def resolve(path: str) -> Any:
-    parts = path.split(".")
-    depth = next(n for n, part in enumerate(parts) if part[0].isupper() or n == 2)
-    found = import_module(".".join(["airflow_provider_runflow", *parts[:depth]]))
-    for name in parts[depth:]:
+    found: Any = import_module("airflow_provider_runflow")
+    for name in path.split("."):
+        if not hasattr(found, name):
+            import_module(f"{found.__name__}.{name}")
         found = getattr(found, name)
     return found
 

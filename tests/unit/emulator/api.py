@@ -31,12 +31,18 @@ class Api:
         return httpx.Client(transport=self.transport, base_url=BASE, headers=headers)
 
     def create(
-        self, prompt: str = "A red fox", *, key: str | None = None, body: dict[str, Any] | None = None, **given: Any
+        self,
+        prompt: str = "A red fox",
+        *,
+        model: str = MODEL,
+        key: str | None = None,
+        body: dict[str, Any] | None = None,
+        **given: Any,
     ) -> httpx.Response:
         """POST a run; `body` adds fields beside the input."""
         headers = {} if key is None else {"Idempotency-Key": key}
         json = {"input": {"prompt": prompt, **given}, **(body or {})}
-        return self.http.post(f"/v1/models/{MODEL}/runs", json=json, headers=headers)
+        return self.http.post(f"/v1/models/{model}/runs", json=json, headers=headers)
 
     def created(self, prompt: str = "A red fox", **how: Any) -> str:
         """Create a run; give its id."""

@@ -65,6 +65,9 @@ def test_the_greeting_has_the_connection_to_copy_the_prices_and_the_ledger() -> 
     }
     assert "http://127.0.0.1:8600/_emulator/ledger" in greeting
     assert "openai/gpt-image-2: low $0.009, medium $0.034, high $0.133 an image" in greeting
+    assert "openai/gpt-image-1.5: low $0.009-0.013, medium $0.034-0.051, high $0.133-0.200 an image" in greeting
+    assert "black-forest-labs/flux-1-1-pro: $0.04 an image" in greeting
+    assert "Runs take 2-60 s by model and quality." in greeting
 
 
 def test_the_line_to_copy_carries_a_key_that_is_accepted() -> None:

@@ -46,7 +46,7 @@ class TestCreate:
         assert first.create().content == second.create().content
 
     def test_an_unknown_model_is_404(self, api: Api) -> None:
-        for slug in ("openai/gpt-image-9", "openai/gpt-image-2/edit", "gpt-image-2/x/y/z"):
+        for slug in ("openai/gpt-image-9", "openai/gpt-image-2/draw", "gpt-image-2/x/y/z"):
             response = api.http.post(f"/v1/models/{slug}/runs", json={"input": {"prompt": "A fox"}})
             assert error(response) == (404, "MODEL_NOT_FOUND")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_runflow.landing.images import ImageFacts, NotAnImage, Truncated, inspect
-from tests.unit.landing.fakes import GIF, JPEG, PROGRESSIVE_JPEG, WEBP, WEBP_LOSSY, png
+from tests.unit.landing.fakes import GIF, JPEG, PROGRESSIVE_JPEG, WEBP, WEBP_EXTENDED, WEBP_LOSSY, png
 
 
 def look(tmp_path: Path, data: bytes) -> ImageFacts:
@@ -26,6 +26,7 @@ def look(tmp_path: Path, data: bytes) -> ImageFacts:
         (PROGRESSIVE_JPEG, "image/jpeg", "jpg"),
         (WEBP, "image/webp", "webp"),
         (WEBP_LOSSY, "image/webp", "webp"),
+        (WEBP_EXTENDED, "image/webp", "webp"),
         (GIF, "image/gif", "gif"),
     ],
 )
@@ -33,7 +34,7 @@ def test_formats_are_told_by_their_bytes(tmp_path: Path, data: bytes, content_ty
     assert look(tmp_path, data) == ImageFacts(content_type, ext, 16, 8)
 
 
-@pytest.mark.parametrize("data", [png(padding=500), JPEG, PROGRESSIVE_JPEG, WEBP, WEBP_LOSSY, GIF])
+@pytest.mark.parametrize("data", [png(padding=500), JPEG, PROGRESSIVE_JPEG, WEBP, WEBP_LOSSY, WEBP_EXTENDED, GIF])
 def test_a_body_cut_anywhere_is_caught(tmp_path: Path, data: bytes) -> None:
     for size in range(20, len(data)):
         with pytest.raises(Truncated):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPT Image 2: what it takes, what it says about what it does not take, and about what it costs."""
+"""GPT Image 2 and its Edit: what they take, what they say about what they do not take, and about what they cost."""
 
 from __future__ import annotations
 
@@ -9,21 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_runflow.exceptions import InvalidRequestError
-from airflow_provider_runflow.models import get_model
-from airflow_provider_runflow.models.gpt_image_2 import GPT_IMAGE_2, PRESETS
+from airflow_provider_runflow.models.gpt_image_2 import GPT_IMAGE_2, GPT_IMAGE_2_EDIT, PRESETS
 
 CAT = {"prompt": "a cat"}
-
-
-class TestTheCatalogue:
-    def test_a_model_is_found_by_the_id_of_the_apis_path(self) -> None:
-        assert get_model("openai/gpt-image-2") is GPT_IMAGE_2
-
-    @pytest.mark.parametrize("unknown", ["gpt-image-2", "openai/gpt-image-3", ""])
-    def test_an_unknown_one_names_those_that_are_there(self, unknown: str) -> None:
-        with pytest.raises(InvalidRequestError) as caught:
-            get_model(unknown)
-        assert str(caught.value) == f"model={unknown!r}: not in the catalogue (openai/gpt-image-2)."
 
 
 class TestWhatIsSent:
@@ -122,7 +110,8 @@ class TestWrongParameters:
             ),
             (
                 {**CAT, "sync_mode": True},
-                "sync_mode: no such parameter. It takes prompt, quality, num_images, image_size, output_format.",
+                "sync_mode: is not possible here. Runflow keeps its result nowhere, so a picture whose answer gets "
+                "lost would be paid and gone; leave it out.",
             ),
             ({**CAT, "imagesize": "auto"}, "imagesize: no such parameter. Did you mean image_size?"),
             ({**CAT, "promt": "a dog"}, "promt: no such parameter. Did you mean prompt?"),
@@ -208,3 +197,19 @@ class TestEstimates:
 
     def test_what_was_validated_can_be_estimated(self) -> None:
         assert GPT_IMAGE_2.estimate(GPT_IMAGE_2.validate({**CAT, "num_images": "3"})) == Decimal("0.399")
+
+
+class TestEdit:
+    CUP = {"prompt": "on a marble table", "image_urls": ["https://shop.example/cup.jpg"]}
+
+    def test_it_sends_the_pictures_to_work_from_and_what_else_was_given(self) -> None:
+        given = {**self.CUP, "mask_url": "runflow://assets/0190", "image_size": "1088x1360"}
+        sent = {**given, "image_size": {"width": 1088, "height": 1360}}
+        assert GPT_IMAGE_2_EDIT.validate(given) == sent
+
+    def test_without_a_picture_there_is_nothing_to_edit(self) -> None:
+        with pytest.raises(InvalidRequestError, match="image_urls is required"):
+            GPT_IMAGE_2_EDIT.validate(CAT)
+
+    def test_it_costs_what_its_sibling_costs(self) -> None:
+        assert GPT_IMAGE_2_EDIT.estimate({**self.CUP, "quality": "medium", "num_images": 2}) == Decimal("0.068")

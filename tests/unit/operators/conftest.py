@@ -7,16 +7,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from airflow_provider_runflow.emulator import Emulator, VirtualClock, emulator_transport
 from airflow_provider_runflow.hooks.runflow import RunflowHook
+from airflow_provider_runflow.operators.base import RunflowRunOperator
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2Operator
 from tests.harness import Airflow, Outcome, in_dag
 
 KEY = "rf_live_unit_test_key"
+Kind = TypeVar("Kind", bound=RunflowRunOperator)
 
 
 @dataclass
@@ -31,16 +33,14 @@ class World:
 
     def operator(self, **changes: Any) -> GptImage2Operator:
         """A hero image; each parameter can be changed."""
-        dag_id = changes.pop("dag_id", "campaign")
-        facts: dict[str, Any] = {
-            "task_id": "hero",
-            "prompt": "a cat",
-            "quality": "low",
-            "destination": str(self.destination),
-            "deferrable": self.deferrable,
-        }
-        with in_dag(dag_id):
-            return GptImage2Operator(**{**facts, **changes})
+        return self.operator_of(GptImage2Operator, **{"prompt": "a cat", "quality": "low", **changes})
+
+    def operator_of(self, kind: type[Kind], /, **facts: Any) -> Kind:
+        """A task of any operator, that lands in this world, in its mode; `native`: what a template gives has a type."""
+        dag_id, native = facts.pop("dag_id", "campaign"), facts.pop("native", False)
+        ours = {"task_id": "hero", "destination": str(self.destination), "deferrable": self.deferrable}
+        with in_dag(dag_id, render_template_as_native_obj=native):
+            return kind(**{**ours, **facts})
 
     def run(self, operator: Any, **facts: Any) -> Outcome:
         """One try, to its end."""

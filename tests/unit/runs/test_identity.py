@@ -3,19 +3,28 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from airflow_provider_runflow.exceptions import InvalidRequestError
+from airflow_provider_runflow.models import model_ids
 from airflow_provider_runflow.runs.identity import (
+    FINGERPRINT_VERSION,
     Request,
     TaskIdentity,
     idempotency_key,
     make_scope,
     request_token,
     run_metadata,
+    unsigned,
 )
 
 TASK = TaskIdentity("spring", "hero", "scheduled__2026-03-02T06:00:00+00:00")
+# What each operator asked for, and the fingerprint that this had: `tests/unit/operators/test_golden_requests.py` too.
+GOLDEN = json.loads((Path(__file__).parent / "golden_requests.json").read_text())
 GOLDEN_INPUT = {"prompt": "a cat", "quality": "low", "num_images": 1, "output_format": "png"}
 REQUEST = Request("openai/gpt-image-2", GOLDEN_INPUT)
 
@@ -23,26 +32,14 @@ REQUEST = Request("openai/gpt-image-2", GOLDEN_INPUT)
 class TestGoldenValues:
     """Made by version 0.1.0. If one of these fails, the change under test would make every user pay again."""
 
-    @pytest.mark.parametrize(
-        ("request_", "fingerprint"),
-        [
-            (
-                Request("openai/gpt-image-2", GOLDEN_INPUT),
-                "1b7b994b3203a698e146020f58bfb479791ab032c16f17caaa689bcc56af8840",
-            ),
-            (
-                Request("openai/gpt-image-2", {**GOLDEN_INPUT, "image_size": {"width": 1088, "height": 1360}}),
-                "862d05f5286341065fcbcd9475ce9edf4d14e390c0296da8b2df8323848769c9",
-            ),
-            (
-                Request("openai/gpt-image-2", {**GOLDEN_INPUT, "prompt": "Grüße aus 東京 ☕"}, "2"),
-                "8a0ffd99b1937f08f4f2c768071481d78b1c5ca0a261562ac7afc2f41a1b24a8",
-            ),
-        ],
-        ids=["plain", "sized", "unicode-variation"],
-    )
-    def test_a_fingerprint_is_what_it_always_was(self, request_: Request, fingerprint: str) -> None:
-        assert request_.fingerprint == fingerprint
+    @pytest.mark.parametrize("golden", GOLDEN["requests"], ids=lambda golden: golden["name"])
+    def test_a_fingerprint_is_what_it_always_was(self, golden: dict[str, Any]) -> None:
+        assert GOLDEN["fingerprint_version"] == FINGERPRINT_VERSION
+        request = Request(golden["model"], golden["input"], golden["variation"])
+        assert request.fingerprint == golden["fingerprint"]
+
+    def test_each_model_is_among_them(self) -> None:
+        assert {golden["model"] for golden in GOLDEN["requests"]} >= set(model_ids())
 
     @pytest.mark.parametrize(
         ("reuse_within", "client_ref"),
@@ -81,6 +78,55 @@ class TestFingerprint:
     )
     def test_whatever_buys_another_picture_changes_it(self, other: Request) -> None:
         assert other.fingerprint != Request("m/n", GOLDEN_INPUT).fingerprint
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("value", "kept"),
+        [
+            ("https://b.example/a.png?X-Amz-Signature=1", "https://b.example/a.png"),
+            ("http://b.example/a.png#top", "http://b.example/a.png"),
+            ("HTTPS://b.example?a=1#b?c", "HTTPS://b.example"),
+            ("https://b.example/a.png", "https://b.example/a.png"),
+            ("see https://b.example/?a=1", "see https://b.example/?a=1"),
+            ("https://b.example/?a=1 and more", "https://b.example/?a=1 and more"),
+            ("what? a cat", "what? a cat"),
+            ("runflow://assets/1?x", "runflow://assets/1?x"),
+            ([{"url": "https://b.example/?a=1"}], [{"url": "https://b.example/"}]),
+            (("https://b.example/?a",), ["https://b.example/"]),
+            (7, 7),
+            (None, None),
+        ],
+        ids=repr,
+    )
+    def test_an_address_counts_without_its_query_and_no_other_text_is_touched(self, value: Any, kept: Any) -> None:
+        assert unsigned(value) == kept
+
+    def test_so_another_signature_is_the_same_request_and_another_path_is_not(self) -> None:
+        def fingerprint(address: str) -> str:
+            return Request("m/n", {"prompt": "a cat", "image_urls": [address]}).fingerprint
+
+        assert fingerprint("https://b.example/a.png?sig=1") == fingerprint("https://b.example/a.png?sig=2")
+        assert fingerprint("https://b.example/a.png?sig=1") == fingerprint("https://b.example/a.png")
+        assert fingerprint("https://b.example/a.png") != fingerprint("https://b.example/b.png")
+
+
+class TestHowManyPictures:
+    @pytest.mark.parametrize(
+        ("given", "asked"),
+        [
+            ({}, 1),
+            ({"num_images": 4}, 4),
+            ({"num_images": 0}, 1),
+            ({"num_images": "many"}, 1),
+            ({"num_images": None}, 1),
+        ],
+        ids=str,
+    )
+    def test_a_request_of_any_model_asks_for_one_unless_it_says_a_number(
+        self, given: dict[str, Any], asked: int
+    ) -> None:
+        assert Request("m/n", given).num_images == asked
 
 
 class TestScope:
