@@ -38,8 +38,7 @@ def nothing(world: World) -> None:
 def forget_after_intent(world: World) -> None:
     """Put the journal back to where it was right before the answer came."""
     for records in world.airflow.states.values():
-        for record in records.values():
-            record.update(state="intent", run_id=None, submitted_at=None, result=None)
+        records.pop("runflow.run", None)
 
 
 def forget_everything(world: World) -> None:
@@ -215,6 +214,26 @@ def play(name: str, deferrable: bool, root: Path, monkeypatch: pytest.MonkeyPatc
     }
 
 
+@row("void: the same key once the credentials are right")
+class Void:
+    @staticmethod
+    def before(world: World) -> None:
+        world.emulator.add_fault(route="create", effect="status", status=401, times=1)
+
+    between = nothing
+
+
+@row("forgotten on success, the look-up is refused: unknown")
+class Forgotten:
+    before = nothing
+
+    @staticmethod
+    def between(world: World) -> None:
+        forget_everything(world)
+        remove_pictures(world)
+        world.emulator.add_fault(route="list", effect="status", status=403)
+
+
 EXPECTED = {
     "landed and the objects are there: no call": (("success", "success"), 1, 1),
     "landed and the journal is gone, but the sidecar says so: no call": (("success", "success"), 1, 1),
@@ -232,6 +251,8 @@ EXPECTED = {
     "intent, old, the look-up is refused: unknown": (("success", "failed"), 1, 1),
     "nothing, the look-up is refused: submitted": (("success", "success"), 1, 1),
     "rejected: the next ordinal once it is mended": (("failed", "success"), 2, 1),
+    "void: the same key once the credentials are right": (("failed", "success"), 2, 1),
+    "forgotten on success, the look-up is refused: unknown": (("success", "failed"), 1, 1),
 }
 
 
