@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,12 @@ from airflow_provider_runflow.exceptions import (
 )
 
 NOTHING_SUBMITTED = "Nothing was submitted"
+_WHAT_NEXT = re.compile(r"\bretr(y|ie[sd])\b|\bclear the task\b", re.IGNORECASE)
+_NEXT = {
+    "never": "It is not retried: correct the DAG or the connection, then clear the task.",
+    "after": "A retry of the task helps after a pause.",
+    "default": "Airflow retries it if tries are left, at no extra cost.",
+}
 
 
 @contextmanager
@@ -39,15 +46,18 @@ def airflow_errors(operator: Any, bought: Callable[[], str | None] = lambda: Non
     try:
         yield
     except RunflowError as raised:
+        conn_id = getattr(operator, "runflow_conn_id", None)
+        if conn_id and isinstance(raised, ApiError):
+            raised.told = f"Connection {conn_id!r}: {raised}"
         run_id = bought()
         error = _after_money(raised, run_id) if run_id and isinstance(raised, BeforeMoneyError) else raised
         text = on_call_text(error)
         if error.retry == "never" and not getattr(operator, "has_retry_policy", False):
             raise AirflowFailException(text) from raised
+        # E-mails, callbacks and chat show the exception, not the log.
+        error.told = text
         if error is not raised:
             raise error from raised
-        if text != str(error):
-            operator.log.error("%s", text)
         raise
 
 
@@ -88,6 +98,8 @@ def on_call_text(error: RunflowError) -> str:
     text = str(error)
     if isinstance(error, BeforeMoneyError) and NOTHING_SUBMITTED.lower() not in text.lower():
         text = f"{text.rstrip('.')}. {NOTHING_SUBMITTED} by this attempt, so it costs nothing."
-    if isinstance(error, ApiError):
+    if isinstance(error, ApiError) and error.help not in text:
         text = f"{text} {error.help}"
+    if not _WHAT_NEXT.search(text):
+        text = f"{text} {_NEXT[error.retry]}"
     return text

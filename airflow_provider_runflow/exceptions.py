@@ -54,9 +54,17 @@ Retry = Literal["never", "after", "default"]
 
 
 class RunflowError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """
+    Base of every error that this package raises on purpose.
+
+    ``told`` is its whole text for the person on call, once the task has ended with it.
+    """
 
     retry: ClassVar[Retry] = "default"
+    told: str | None = None
+
+    def __str__(self) -> str:
+        return self.told or super().__str__()
 
 
 class BeforeMoneyError(RunflowError):
@@ -135,6 +143,8 @@ class ApiError(BeforeMoneyError):
         super().__init__(message)
 
     def __str__(self) -> str:
+        if self.told:
+            return self.told
         said = [f"HTTP {self.status}" if self.status else "", self.code or ""]
         head = " ".join(part for part in said if part)
         text = f"{head}: {self.message}" if head else self.message
@@ -143,7 +153,7 @@ class ApiError(BeforeMoneyError):
             text += f" [{fields}]"
         tail = [self.request, f"request id {self.request_id}" if self.request_id else ""]
         tail_text = ", ".join(part for part in tail if part)
-        return f"{text} ({tail_text})" if tail_text else text
+        return f"{text.rstrip('.')} ({tail_text})" if tail_text else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild_api_error, (type(self), self.message, dict(self.__dict__)))

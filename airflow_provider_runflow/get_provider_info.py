@@ -57,7 +57,7 @@ CONFIG: dict[str, Any] = {
         "options": {
             "namespace": _option(
                 "Tells Airflow installations apart that share one Runflow organisation: a run of one is never taken "
-                "for a run of another. Empty: the value of [api] base_url.",
+                "for a run of another. Empty: the value of [api] base_url, itself empty unless somebody set it.",
                 None,
                 "production",
             ),

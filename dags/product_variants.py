@@ -4,6 +4,8 @@
 
 Reads the brief `product_variants.yaml` beside this file and generates one picture per product and locale, each in a
 mapped task of its own. A picture that content moderation refuses fails its own task, once and for $0; the others land.
+
+The DAG run is green even when some are missing, since `report` ends it well: raise there to make it fail.
 """
 
 from __future__ import annotations

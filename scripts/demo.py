@@ -309,7 +309,8 @@ def show(demo: Demo, airflow: AirflowStack) -> bool:
         print(f"WRONG: {problem}")
     print(f"Pictures       {demo.s3_root / BUCKET}")
     print(f"Contact sheet  {demo.page}")
-    print(f"Airflow        {airflow.url}/dags/product_variants")
+    if not demo.choices.once:
+        print(f"Airflow        {airflow.url}/dags/product_variants")
     return not wrong
 
 

@@ -36,10 +36,11 @@ class Emulator:
         ready_file = folder / "emulator.url"
         ready_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "airflow_provider_runflow.emulator.cli", "--port", "0"]
-        command += ["--ready-file", str(ready_file), "--api-key", key]
+        command += ["--ready-file", str(ready_file)]
         for fault in faults:
             command += ["--fault", json.dumps(fault)]
-        program = Program.start("emulator", command, log=folder / "emulator.log", env=own_environment())
+        env = own_environment(RUNFLOW_EMULATOR_API_KEY=key)
+        program = Program.start("emulator", command, log=folder / "emulator.log", env=env)
         return cls(program, key, ready_file)
 
     def wait(self) -> str:

@@ -233,7 +233,10 @@ def read_failure(call: Call[Any], host: str, error: httpx.HTTPError | httpx.Inva
     """Turn an httpx error into a :class:`Failure` that tells whether the request may have taken effect."""
     said = str(error) or type(error).__name__
     what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "could not be reached"
-    message = f"{host} {what} ({type(error).__name__}: {said}). A firewall must allow {host}."
+    advice = f"A firewall must allow {host}."
+    if "refused" in said.lower():
+        advice = "Nothing listens there, or a firewall refuses: check the connection's host."
+    message = f"{host} {what} ({type(error).__name__}: {said}). {advice}"
     effect = Effect.NONE if isinstance(error, _NEVER_SENT) else Effect.UNKNOWN
     return Failure(TransportError(message, request=str(call)), effect)
 

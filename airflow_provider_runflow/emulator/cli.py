@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ from .faults import Fault
 
 MISSING_EXTRA = "runflow-emulator needs: pip install 'airflow-provider-runflow[emulator]'"
 DEFAULT_PORT = 8600
+
+# One accepted key that neither the process list nor the output shows.
+KEY_VARIABLE = "RUNFLOW_EMULATOR_API_KEY"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--cancelled-spelling", choices=SPELLINGS, default=SPELLINGS[0], help="%(default)s")
     add("--rate-limit-headers", action="store_true", help="send X-RateLimit-* and Retry-After")
     add("--balance", default="100", metavar="USD", help="what an organisation starts with (%(default)s)")
-    add("--api-key", nargs="+", action="extend", default=[], metavar="KEY", help="accept only these keys")
+    add(
+        "--api-key",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY",
+        help=f"accept only these keys (or ${KEY_VARIABLE})",
+    )
     add("--url-ttl", type=float, default=86400.0, metavar="SECONDS", help="life of a URL (%(default)s)")
     add(
         "--fault",
@@ -70,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="JSON",
-        help="fault rules, see the documentation",
+        help='such as {"route": "create", "effect": "status", "status": 503, "times": 2}',
     )
     add("--ready-file", type=Path, metavar="PATH", help="write the base URL here when requests are answered")
     add("--quiet", action="store_true", help="no line per request")
@@ -86,7 +97,7 @@ def _config(options: argparse.Namespace) -> EmulatorConfig:
             "cancelled_spelling": options.cancelled_spelling,
             "rate_limit_headers": options.rate_limit_headers,
             "balance": options.balance,
-            "api_keys": options.api_key,
+            "api_keys": options.api_key or [key for key in [os.environ.get(KEY_VARIABLE)] if key],
             "url_ttl": options.url_ttl,
         }
     )
@@ -116,7 +127,8 @@ def _serve(emulator: Emulator, options: argparse.Namespace) -> int:
     clock: Clock = VirtualClock(SystemClock().now()) if options.virtual_clock else SystemClock()
 
     def ready() -> None:
-        print(_greeting(emulator, url), flush=True)
+        # A key from the environment is a secret of whoever put it there; the output may be a log.
+        print(f"Runflow emulator on {url}" if KEY_VARIABLE in os.environ else _greeting(emulator, url), flush=True)
         if options.ready_file is not None:
             _write_whole(options.ready_file, url)
 
@@ -144,12 +156,13 @@ def _greeting(emulator: Emulator, url: str) -> str:
         "",
         f"export AIRFLOW_CONN_RUNFLOW_DEFAULT='{connection}'",
         "",
+        "Only the given keys are accepted." if config.api_keys else "Any API key is accepted (--api-key to be strict).",
         f"Bills what Runflow would, in play money: ${config.balance} to spend, charged when a run succeeds.",
         *(_prices(slug, emulator) for slug in emulator.state.models),
         f"Runs take {_seconds(emulator)} s by model and quality{speed}.",
         f"Ledger   {url}/_emulator/ledger",
         f"Runs     {url}/_emulator",
-        "Stop with Ctrl+C.",
+        "Stop with Ctrl+C. Runs are kept in memory: stopping forgets them.",
     ]
     return "\n".join(lines)
 

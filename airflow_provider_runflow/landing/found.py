@@ -52,7 +52,7 @@ def check_before_money(job: Job, store: Store, sidecar_store: Store | None) -> N
     except NameTakenError:
         raise
     except DestinationError as error:
-        raise DestinationError(f"{error} Nothing was submitted.") from error
+        raise DestinationError(f"{str(error).rstrip('.')}. Nothing was submitted.") from error
 
 
 def _check_ours(job: Job, store: Store, sidecar_store: Store | None, name: str) -> None:

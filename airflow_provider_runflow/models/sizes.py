@@ -78,7 +78,7 @@ def parse_size(value: Any) -> tuple[int, int] | None:
     """
     if isinstance(value, str) and value.strip().startswith("{"):
         # A template that gives an object renders to its text.
-        with contextlib.suppress(ValueError, SyntaxError):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             value = ast.literal_eval(value.strip())
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d{1,6})\s*[xX]\s*(\d{1,6})\s*", value)

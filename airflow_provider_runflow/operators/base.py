@@ -312,6 +312,8 @@ class RunflowRunOperator(BaseOperator):
 
         now = self.hook.clock.now().timestamp()
         deadline = job.deadline.timestamp()
+        until = job.deadline.isoformat(timespec="seconds")
+        self.log.info("Waiting for Runflow run %s in the triggerer, until %s at the latest.", job.run_id, until)
         self.defer(
             trigger=RunCompletionTrigger(
                 run_id=str(job.run_id),

@@ -242,6 +242,13 @@ class PaidRun:
             )
         if self.delivery is None:
             self._hand_over(record)
+            self.log.warning(
+                "Runflow run %s made %d pictures (%s), and nothing was landed: the only copy stays at Runflow and "
+                "expires within days. Set `destination` and clear the task to land them for $0.",
+                run.id,
+                len(run.output_urls),
+                money(run),
+            )
             return self._judged(make_result(record, run, not_landed(len(run.output_urls))), record)
         try:
             images = self.delivery.land(record, run)
@@ -250,6 +257,7 @@ class PaidRun:
             landed = [image.as_dict() for image in getattr(error, "landed", [])]
             return make_result(record, run, landed)
         result = make_result(record, run, images)
+        self.log.info("Runflow run %s: %d pictures landed, %s.", run.id, len(images), money(run))
         self._record_landed(record, result)
         return self._judged(result, record)
 

@@ -371,8 +371,8 @@ class RunEngine:
         key = idempotency_key(self.scope, request.fingerprint, record.ordinal if record else 0)
         raise SubmissionUnknownError(
             f"Whether this request was bought cannot be known: {move.why}. Nothing more was submitted. Look for it at "
-            f"Runflow ({where}, idempotency key {key}). If it is not there, clear the task with "
-            "on_unknown='resubmit', which pays again."
+            f"Runflow ({where}, idempotency key {key}). If it is not there, set on_unknown='resubmit' in the DAG, "
+            "clear the task, which pays again, and take it out."
         )
 
     def _record(self, state: Any, request: Request, ordinal: int, **more: Any) -> Record:

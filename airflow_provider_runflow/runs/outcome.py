@@ -38,7 +38,7 @@ def describe_failure(run: Run) -> str:
     """Runflow's own words on why a run failed."""
     said = ": ".join(strip_queries(part) for part in (run.failure_code, run.failure_message) if part)
     said = said or "no reason given"
-    return f"{said} (stage {run.failure_stage_code})" if run.failure_stage_code else said
+    return f"{said.rstrip('.')} (stage {run.failure_stage_code})" if run.failure_stage_code else said
 
 
 def money(run: Run) -> str:
@@ -50,7 +50,7 @@ def fate(run: Run) -> str:
     """Say how a run ended without pictures, and what happened to the money; no full stop at its end."""
     if run.status_code == "cancelled":
         return f"Runflow run {run.id} was cancelled. Cancelling does not refund ({money(run)})"
-    what = f"Runflow run {run.id} failed: {describe_failure(run)}."
+    what = f"Runflow run {run.id} failed: {describe_failure(run).rstrip('.')}."
     return f"{what} Yet Runflow says it billed ${run.cost}" if was_billed(run) else f"{what} Failed runs are not billed"
 
 

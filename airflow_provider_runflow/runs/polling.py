@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from airflow_provider_runflow.client.wire import ACTIVE, Run
 from airflow_provider_runflow.exceptions import (
@@ -110,7 +110,11 @@ class Poll:
                 return GiveUp(error)
         wait = min(MAX_BACKOFF, self.interval * 2 ** min(self._errors, 6)) * self.jitter(0.5, 1.0)
         wait = max(wait, error.retry_after or 0.0)
-        self.warn(f"Runflow run {self.run_id} cannot be read: {error}. The wait goes on; next look in {wait:.0f} s.")
+        until = self.deadline.astimezone(timezone.utc)
+        self.warn(
+            f"Runflow run {self.run_id} cannot be read: {error}. The wait goes on until {until:%H:%M} UTC, next look "
+            f"in {wait:.0f} s; the run itself goes on, and is billed if it succeeds."
+        )
         return self._again(wait, now)
 
     def on_unreadable_connection(self, error: ConfigurationError, now: datetime) -> Outcome:

@@ -117,4 +117,10 @@ def timeout_of(
 
 def unreachable(run_id: str, error: ApiError, advice: Advice = OF_THE_BUYER) -> RunUnreachableError:
     """Make the error for a run that cannot be read any more, or never could."""
+    if isinstance(error, NotFoundError) and advice is OF_THE_BUYER:
+        return RunUnreachableError(
+            f"Runflow does not know run {run_id}: {error}. It belongs to another account, or is no longer kept, so "
+            "whether it was billed is not known here. Nothing more is submitted. Correct the connection and clear the "
+            "task: if the run is there, the task attaches to it for $0."
+        )
     return RunUnreachableError(f"Runflow run {run_id} {advice.unreadable.format(error=error)}")

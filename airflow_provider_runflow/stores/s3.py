@@ -256,6 +256,8 @@ class S3Store:
         said = answer.get("Error", {})
         status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         code = str(said.get("Code", ""))
+        if code == "NoSuchBucket":
+            return S3Error(f"Bucket {self.bucket!r} does not exist for {self._credentials()} ({what})", status, code)
         message = f"{what}: S3 answered {code} (HTTP {status}): {str(said.get('Message', ''))[:300]}"
         if status == 403:
             # A 403 is also how wrong, expired and mis-signed credentials are refused; HEAD has no code at all.

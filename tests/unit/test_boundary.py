@@ -45,6 +45,7 @@ class Operator:
     """As much of one as the boundary looks at."""
 
     has_retry_policy: bool = False
+    runflow_conn_id: str = ""
     lines: list[str] = field(default_factory=list)
 
     @property
@@ -97,23 +98,26 @@ class TestWhatAirflowSees:
             pass
         assert operator.lines == []
 
-    def test_the_text_is_logged_where_the_exception_itself_lacks_it(self) -> None:
-        operator = Operator()
-        raised_by(operator, ServiceUnavailableError("provider downtime", status=503))
-        assert operator.lines == [
+    def test_the_exception_itself_says_it_all_since_e_mails_and_callbacks_show_no_log(self) -> None:
+        error = ServiceUnavailableError("provider downtime", status=503, retry_after=7)
+        assert raised_by(Operator(), error) is error
+        assert str(error) == (
             "HTTP 503: provider downtime. Nothing was submitted by this attempt, so it costs nothing. A retry of "
             "the task may help."
-        ]
+        )
+        assert (error.status, error.retry_after) == (503, 7)
 
-    def test_and_is_not_repeated_where_the_exception_says_it_all(self) -> None:
-        operator = Operator()
-        raised_by(operator, RunTimeoutError("It goes on and is billed if it succeeds."))
-        assert operator.lines == []
+    def test_an_answer_of_the_api_names_the_connection(self) -> None:
+        operator = Operator(runflow_conn_id="runflow_staging")
+        seen = raised_by(operator, AuthenticationError("Invalid API key.", status=401))
+        assert str(seen).startswith("Connection 'runflow_staging': HTTP 401: Invalid API key. Nothing was submitted")
 
-    def test_a_percent_sign_in_a_message_breaks_no_log_line(self) -> None:
-        operator = Operator()
-        raised_by(operator, JournalError("100 %s full"))
-        assert operator.lines[0].startswith("100 %s full")
+    def test_what_is_told_twice_is_told_once(self) -> None:
+        error = JournalError("100 %s full")
+        raised_by(Operator(), error)
+        before = str(error)
+        raised_by(Operator(), error)
+        assert str(error) == before
 
 
 @dataclass
@@ -175,7 +179,12 @@ class TestWhatIsSaidAboutTheMoney:
 
     @pytest.mark.parametrize("kind", every(AfterMoneyError))
     def test_after_money_it_never_does(self, kind: type[RunflowError]) -> None:
-        assert on_call_text(kind("The run was paid.")) == "The run was paid."
+        assert "submitted" not in on_call_text(kind("The run was paid."))
+
+    @pytest.mark.parametrize("kind", every(RunflowError))
+    def test_each_says_what_a_retry_does(self, kind: type[RunflowError]) -> None:
+        said = on_call_text(kind("It broke.")).lower()
+        assert ("clear the task" in said) if kind.retry == "never" else ("retr" in said)
 
     @pytest.mark.parametrize("kind", every(ApiError))
     def test_an_answer_of_the_api_comes_with_what_to_do(self, kind: type[ApiError]) -> None:
@@ -183,15 +192,15 @@ class TestWhatIsSaidAboutTheMoney:
 
     def test_sentences_are_joined_by_one_full_stop(self) -> None:
         said = "Nothing was submitted by this attempt, so it costs nothing."
-        assert on_call_text(ConfigurationError("No key")) == f"No key. {said}"
-        assert on_call_text(ConfigurationError("No key.")) == f"No key. {said}"
+        assert on_call_text(ConfigurationError("No key")).startswith(f"No key. {said} It is not retried: correct")
+        assert on_call_text(ConfigurationError("No key.")).startswith(f"No key. {said} It is not retried: correct")
 
     @pytest.mark.parametrize(
         ("error", "text"),
         [
             (
                 AuthenticationError("Invalid API key.", status=401, code="UNAUTHORIZED", request="GET /v1/runs"),
-                "HTTP 401 UNAUTHORIZED: Invalid API key. (GET /v1/runs). Nothing was submitted by this attempt, so it "
+                "HTTP 401 UNAUTHORIZED: Invalid API key (GET /v1/runs). Nothing was submitted by this attempt, so it "
                 "costs nothing. Correct the API key in the connection's password field, then clear the task.",
             ),
             (
@@ -201,9 +210,13 @@ class TestWhatIsSaidAboutTheMoney:
             ),
             (
                 SubmissionUncertainError("The request was sent. A run may exist and bill."),
-                "The request was sent. A run may exist and bill.",
+                "The request was sent. A run may exist and bill. Airflow retries it if tries are left, at no extra "
+                "cost.",
             ),
-            (RunBlockedError("Failed runs are not billed."), "Failed runs are not billed."),
+            (
+                RunBlockedError("Failed runs are not billed. Clear the task."),
+                "Failed runs are not billed. Clear the task.",
+            ),
             (LandingError("It is paid, and a retry is free."), "It is paid, and a retry is free."),
         ],
         ids=lambda value: type(value).__name__,

@@ -283,11 +283,15 @@ class TestEffect:
         assert protocol.read_failure(GET, "api.runflow.test", error).effect is Effect.UNKNOWN
 
     def test_the_message_names_the_host_that_a_firewall_must_allow(self) -> None:
-        failure = protocol.read_failure(GET, "api.runflow.test", httpx.ConnectError("refused"))
+        failure = protocol.read_failure(GET, "api.runflow.test", httpx.ConnectError("no route"))
         assert str(failure.error) == (
-            "api.runflow.test could not be reached (ConnectError: refused). A firewall must allow api.runflow.test. "
+            "api.runflow.test could not be reached (ConnectError: no route). A firewall must allow api.runflow.test "
             "(GET /v1/runs/1)"
         )
+
+    def test_a_refused_connection_is_not_blamed_on_a_firewall_alone(self) -> None:
+        failure = protocol.read_failure(GET, "api.runflow.test", httpx.ConnectError("Connection refused"))
+        assert "Nothing listens there, or a firewall refuses: check the connection's host" in str(failure.error)
 
     def test_a_time_out_is_named_as_one_even_when_httpx_has_no_words_for_it(self) -> None:
         failure = protocol.read_failure(GET, "api.runflow.test", httpx.ReadTimeout(""))

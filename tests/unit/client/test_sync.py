@@ -240,7 +240,7 @@ class TestASubmissionOfUnknownOutcome:
             Sync(httpx.ReadTimeout("timed out")).create()
         assert str(caught.value) == (
             "The request was sent but got no usable answer: api.runflow.test did not answer in time "
-            "(ReadTimeout: timed out). A firewall must allow api.runflow.test. "
+            "(ReadTimeout: timed out). A firewall must allow api.runflow.test "
             "(POST /v1/models/openai/gpt-image-2/runs). A run may exist and bill."
         )
         assert isinstance(caught.value.cause, TransportError)

@@ -264,12 +264,18 @@ class TestTheConnectionTest:
         ("answer", "said"),
         [
             (says(401, {"code": "UNAUTHORIZED", "message": "Invalid API key."}), "HTTP 401 UNAUTHORIZED: Invalid API"),
-            (says(403, {"code": "EMAIL_NOT_VERIFIED", "message": "Verify."}), "HTTP 403 EMAIL_NOT_VERIFIED: Verify."),
+            (
+                says(403, {"code": "EMAIL_NOT_VERIFIED", "message": "Verify."}),
+                "HTTP 403 EMAIL_NOT_VERIFIED: Verify (GET",
+            ),
             (says(429), "HTTP 429 SOME_CODE: said 429"),
             (says(503), "HTTP 503 SOME_CODE: said 503"),
             (says(301, Location="https://x.test"), "HTTP 301 SOME_CODE: redirected to https://x.test"),
             (httpx.Response(200, content=b"<html>Wi-Fi</html>"), "HTTP 200: the answer is not JSON"),
-            (httpx.ConnectError("refused"), "api.runflow.io could not be reached (ConnectError: refused). A firewall"),
+            (
+                httpx.ConnectError("refused"),
+                "api.runflow.io could not be reached (ConnectError: refused). Nothing listens",
+            ),
             (httpx.ConnectTimeout(""), "api.runflow.io did not answer in time (ConnectTimeout: ConnectTimeout)"),
             (httpx.ReadTimeout("slow"), "api.runflow.io did not answer in time"),
             (httpx.ProxyError("407"), "api.runflow.io could not be reached (ProxyError: 407)"),

@@ -124,7 +124,7 @@ class TestTroubleThatPasses:
         start = world.now
         assert wait().status_code == "succeeded"
         assert 600 <= world.passed(start) <= 700
-        assert "The wait goes on; next look in" in world.log.lines[0]
+        assert "The wait goes on until 10:30 UTC, next look in" in world.log.lines[0]
         assert world.log.lines[-1] == f"Runflow run {RUN_ID} can be read again."
         assert KEY not in "".join(world.log.lines)
 
@@ -169,9 +169,10 @@ class TestARunThatRunflowKeepsDenying:
             wait()
         assert 60 <= world.passed(start) <= 120
         assert str(caught.value) == (
-            f"Runflow run {RUN_ID} cannot be read any more: HTTP 404 RUN_NOT_FOUND: No such run. "
-            f"(GET /v1/runs/{RUN_ID}). It goes on and is billed if it succeeds. Correct the connection and clear the "
-            "task: it attaches to this run for $0."
+            f"Runflow does not know run {RUN_ID}: HTTP 404 RUN_NOT_FOUND: No such run (GET /v1/runs/{RUN_ID}). "
+            "It belongs to another account, or is no longer kept, so whether it was billed is not known here. Nothing "
+            "more is submitted. Correct the connection and clear the task: if the run is there, the task attaches to "
+            "it for $0."
         )
         assert caught.value.retry == "never"
 

@@ -135,7 +135,8 @@ def test_a_template_that_renders_to_something_wrong_is_an_error_before_anything_
     outcome = world.run(world.operator_of(kind, **{**RIGHT[kind], **templates}))
     assert (outcome.state, world.posts) == ("failed", 0)
     assert str(outcome.error) == (
-        f"{kind.model}: {message[:-1]}. Nothing was submitted by this attempt, so it costs nothing."
+        f"{kind.model}: {message[:-1]}. Nothing was submitted by this attempt, so it costs nothing. It is not retried: "
+        "correct the DAG or the connection, then clear the task."
     )
 
 

@@ -129,7 +129,7 @@ class TestARunThatDoesNot:
         [
             (
                 "failed",
-                "PROVIDER_ERROR: The provider returned an error. (stage execution)",
+                "PROVIDER_ERROR: The provider returned an error (stage execution)",
                 "Failed runs are not billed",
             ),
             ("blocked", "CONTENT_POLICY_VIOLATION", "Failed runs are not billed"),
