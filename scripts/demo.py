@@ -248,8 +248,7 @@ class Demo:
 
     def leaks(self) -> list[str]:
         """Promise 5: neither the key nor a presigned URL in anything that the run left behind."""
-        # Not the emulator's own log: it tells its key to whoever started it.
-        places = [self.output / "airflow", self.s3_root, self.page]
+        places = [self.output / "airflow", self.output / "services", self.s3_root, self.page]
         key = self.emulator.key if self.emulator else self.choices.live_key
         found = find_leaks(places, {"the API key": str(key), "a presigned URL": PRESIGNED})
         print(

@@ -291,13 +291,7 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
         request, scope = record.request, Scope(record.client_ref, record.item_key, task)
     else:
         request = Request(operator.model, check_operator(operator, rendered=True), _text(operator.variation))
-        scope = make_scope(
-            operator.reuse_within,
-            namespace=_namespace(),
-            task=task,
-            item_key=_text(operator.item_key),
-            destination=destination,
-        )
+        scope = _scope(operator, task, destination)
     hook = operator.hook
     delivery = _delivery(operator, destination, scope, request.num_images)
     if delivery is None and operator.wait_for_completion and record is None:
@@ -348,6 +342,16 @@ def recorded_run(context: Any) -> str | None:
         return None
     of_this_go = record is not None and record.state == "submitted" and record.go == context["ti"].max_tries
     return record.run_id if record is not None and of_this_go else None
+
+
+def _scope(operator: RunflowRunOperator, task: TaskIdentity, destination: str | None) -> Scope:
+    return make_scope(
+        operator.reuse_within,
+        namespace=_namespace(),
+        task=task,
+        item_key=_text(operator.item_key),
+        destination=destination,
+    )
 
 
 def _text(value: str | int | None) -> str | None:
