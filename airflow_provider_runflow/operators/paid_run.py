@@ -257,7 +257,8 @@ class PaidRun:
             landed = [image.as_dict() for image in getattr(error, "landed", [])]
             return make_result(record, run, landed)
         result = make_result(record, run, images)
-        self.log.info("Runflow run %s: %d pictures landed, %s.", run.id, len(images), money(run))
+        landed = (run.id, len(images), record.request.num_images, money(run))
+        self.log.info("Runflow run %s: landed %d of %d, %s.", *landed)
         self._record_landed(record, result)
         return self._judged(result, record)
 
