@@ -257,8 +257,8 @@ class PaidRun:
             landed = [image.as_dict() for image in getattr(error, "landed", [])]
             return make_result(record, run, landed)
         result = make_result(record, run, images)
-        landed = (run.id, len(images), record.request.num_images, money(run))
-        self.log.info("Runflow run %s: landed %d of %d, %s.", *landed)
+        told = (run.id, len(images), record.request.num_images, money(run))
+        self.log.info("Runflow run %s: landed %d of %d, %s.", *told)
         self._record_landed(record, result)
         return self._judged(result, record)
 
