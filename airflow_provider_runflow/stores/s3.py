@@ -257,7 +257,8 @@ class S3Store:
         status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         code = str(said.get("Code", ""))
         if code == "NoSuchBucket":
-            return S3Error(f"Bucket {self.bucket!r} does not exist for {self._credentials()} ({what})", status, code)
+            who = f"Bucket {self.bucket!r} does not exist for {self._credentials()}"
+            return S3Error(f"{who} ({what}: S3 answered {code} (HTTP {status}))", status, code)
         message = f"{what}: S3 answered {code} (HTTP {status}): {str(said.get('Message', ''))[:300]}"
         if status == 403:
             # A 403 is also how wrong, expired and mis-signed credentials are refused; HEAD has no code at all.
