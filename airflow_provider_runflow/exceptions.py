@@ -11,6 +11,7 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
     │   │   └── ConnectionUnreadableError  not there, or its keeper does not answer
     │   ├── DestinationError            the bucket or prefix cannot be used
     │   │   └── NameTakenError          another picture has that name
+    │   ├── ReferenceUnreadableError    a file that the request refers to cannot be read
     │   ├── JournalError                the intent could not be recorded
     │   └── ApiError                    Runflow said no, or nothing at all
     │       ├── AuthenticationError     401
@@ -101,6 +102,10 @@ class NameTakenError(DestinationError):
     """Another picture has the name that this request would land under; a retry never helps."""
 
     retry = "never"
+
+
+class ReferenceUnreadableError(BeforeMoneyError):
+    """A private file that a request refers to is not there, or its store does not answer; a retry may help."""
 
 
 class JournalError(BeforeMoneyError):

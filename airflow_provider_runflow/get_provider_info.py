@@ -61,6 +61,12 @@ CONFIG: dict[str, Any] = {
                 None,
                 "production",
             ),
+            "allowed_local_paths": _option(
+                "Folders of a worker's disk, separated by commas, from which operators may read file:// references. "
+                "Empty: none.",
+                None,
+                "/srv/product-shots",
+            ),
             "default_destination": _option(
                 "Where operators without a destination land their pictures. Empty: nowhere, with a warning.",
                 None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -12,9 +13,8 @@ from pydantic import BeforeValidator
 
 from airflow_provider_runflow.client.redact import strip_queries
 
-RULE = "must be an https:// address or a runflow:// id"
-# Goes when private files are uploaded: what reaches a model's input then is a runflow:// id.
-NOT_YET = "files in a bucket or on disk (s3://, gs://, file://) cannot be uploaded yet"
+_HASHED = re.compile("sha256:[0-9a-f]{64}")
+RULE = "must be an https:// address, a runflow:// id or, for an Edit operator, a file such as s3://bucket/cup.jpg"
 
 
 def check_reference(value: Any) -> str:
@@ -30,8 +30,10 @@ def check_reference(value: Any) -> str:
         parts = urlsplit(value)
     except ValueError:
         raise ValueError(RULE) from None
+    if _HASHED.fullmatch(value):
+        return value  # a file that is uploaded before the request is sent
     if parts.scheme not in ("https", "runflow"):
-        raise ValueError(RULE if parts.scheme == "http" else f"{RULE}; {NOT_YET}")
+        raise ValueError(RULE)
     if not parts.netloc:
         raise ValueError(RULE)
     if "@" in parts.netloc:
@@ -47,9 +49,7 @@ def check_references(value: Any) -> list[str]:
     :raises ValueError: naming the first one that is wrong, or that there is none. How many there may be at most is not
         documented, so the server decides.
     """
-    if isinstance(value, str) and value.strip().startswith("["):
-        with contextlib.suppress(ValueError, SyntaxError):
-            value = ast.literal_eval(value.strip())
+    value = without_text(value)
     if isinstance(value, str):
         return [check_reference(value)]
     if not isinstance(value, (list, tuple)) or not value:
@@ -61,6 +61,14 @@ def check_references(value: Any) -> list[str]:
         except ValueError as error:
             raise ValueError(f"item {position}, {strip_queries(repr(item))[:80]}, {error}") from None
     return checked
+
+
+def without_text(value: Any) -> Any:
+    """Read the list that a template has rendered to its text; return anything else as it is."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            value = ast.literal_eval(value.strip())
+    return value
 
 
 Reference = Annotated[str, BeforeValidator(check_reference)]

@@ -160,9 +160,22 @@ class RunflowRunOperator(BaseOperator):
         from airflow_provider_runflow.models import get_model
 
         wire = {name: self.wire_names.get(name, name) for name in self.input_fields}
-        given = {wire[name]: self.final(name) if rendered else getattr(self, name) for name in wire}
+        given = {wire[name]: self.value_to_check(name, rendered=rendered) for name in wire}
         later = () if rendered else {wire[name] for name in wire if not self.is_known(name)}
         return get_model(self.model).validate(given, skip=later, called={wire[name]: name for name in wire})
+
+    def value_to_check(self, name: str, *, rendered: bool) -> Any:
+        """Return a parameter as the model's rules see it, and as it is recorded."""
+        return self.final(name) if rendered else getattr(self, name)
+
+    def upload(self, request: Request, known: Mapping[str, str]) -> Mapping[str, str]:
+        """
+        Upload the files that a request refers to by their hash, right before it is submitted; free of charge.
+
+        :param known: references by sha256 that an earlier try of the same submission uploaded.
+        :return: references by sha256.
+        """
+        return known
 
     def take(self, parameters: Mapping[str, Any]) -> None:
         """

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_runflow.operators.base import RunflowRunOperator
-from airflow_provider_runflow.operators.gpt_image_2 import GptImage2EditOperator
+from airflow_provider_runflow.operators.references import TakesReferences
 
 
 class GptImage15Operator(RunflowRunOperator):
@@ -63,7 +63,7 @@ class GptImage15Operator(RunflowRunOperator):
         self.check_parameters()
 
 
-class GptImage15EditOperator(RunflowRunOperator):
+class GptImage15EditOperator(TakesReferences):
     """
     Make new pictures from pictures and a prompt with GPT Image 1.5 Edit; each is paid once.
 
@@ -72,9 +72,11 @@ class GptImage15EditOperator(RunflowRunOperator):
     :class:`~airflow_provider_runflow.operators.base.RunflowRunOperator` apply as well.
 
     :param prompt: what is to become of the pictures; not empty. Text, or the name of a ``.prompt.j2`` file. (templated)
-    :param references: the pictures to work from, at least one, as for
-        :class:`~airflow_provider_runflow.operators.gpt_image_2.GptImage2EditOperator`. (templated)
-    :param mask: a picture that shows where to edit. (templated)
+    :param references: files in a bucket (``s3://``, ``gs://``, …) or under ``[runflow] allowed_local_paths``, https
+        addresses or ``runflow://`` ids; see :class:`~airflow_provider_runflow.operators.references.TakesReferences`.
+        (templated)
+    :param mask: a picture that shows where to edit; as in ``references``. (templated)
+    :param references_conn_id: Airflow connection of the files' store. (templated)
     :param quality: ``low``, ``medium`` or ``high``. (templated)
     :param num_images: pictures of one run, at least 1. (templated)
     :param image_size: such as ``1024x1536`` or ``auto``. (templated)
@@ -86,8 +88,7 @@ class GptImage15EditOperator(RunflowRunOperator):
 
     model = "openai/gpt-image-1.5/edit"
     input_fields: ClassVar[tuple[str, ...]] = ("references", "mask", *GptImage15Operator.input_fields)
-    wire_names: ClassVar[Mapping[str, str]] = GptImage2EditOperator.wire_names
-    template_fields: Sequence[str] = (*input_fields, *RunflowRunOperator.template_fields)
+    template_fields: Sequence[str] = (*input_fields, *TakesReferences.template_fields)
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class GptImage15EditOperator(RunflowRunOperator):
         prompt: str,
         references: Sequence[str] | str,
         mask: str | None = None,
+        references_conn_id: str | None = None,
         quality: str | None = None,
         num_images: int | None = None,
         image_size: str | dict[str, int] | None = None,
@@ -102,10 +104,8 @@ class GptImage15EditOperator(RunflowRunOperator):
         output_format: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(references=references, mask=mask, references_conn_id=references_conn_id, **kwargs)
         self.prompt = prompt
-        self.references = references
-        self.mask = mask
         self.quality = quality
         self.num_images = num_images
         self.image_size = image_size

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_runflow.operators.base import RunflowRunOperator
+from airflow_provider_runflow.operators.references import TakesReferences
 
 
 class GptImage2Operator(RunflowRunOperator):
@@ -60,7 +61,7 @@ class GptImage2Operator(RunflowRunOperator):
         self.check_parameters()
 
 
-class GptImage2EditOperator(RunflowRunOperator):
+class GptImage2EditOperator(TakesReferences):
     """
     Make new pictures from pictures and a prompt with GPT Image 2 Edit; each is paid once.
 
@@ -68,11 +69,11 @@ class GptImage2EditOperator(RunflowRunOperator):
     :class:`~airflow_provider_runflow.operators.base.RunflowRunOperator` apply as well.
 
     :param prompt: what is to become of the pictures; not empty. Text, or the name of a ``.prompt.j2`` file. (templated)
-    :param references: the pictures to work from, at least one: https addresses that Runflow can read, or ids such as
-        ``runflow://assets/…``. How many there may be is not documented; Runflow decides. An https address counts as the
-        same picture whatever its query (a presigned one is signed anew at each try): for another picture behind the
-        same path raise ``variation``. (templated)
-    :param mask: a picture that shows where to edit; an address as in ``references``. (templated)
+    :param references: files in a bucket (``s3://``, ``gs://``, …) or under ``[runflow] allowed_local_paths``, https
+        addresses or ``runflow://`` ids; see :class:`~airflow_provider_runflow.operators.references.TakesReferences`.
+        (templated)
+    :param mask: a picture that shows where to edit; as in ``references``. (templated)
+    :param references_conn_id: Airflow connection of the files' store. (templated)
     :param quality: ``low``, ``medium`` or ``high``. (templated)
     :param num_images: pictures of one run, 1-10. The sources disagree on 4 or 10; Runflow decides. (templated)
     :param image_size: as for :class:`GptImage2Operator`. Default: Runflow's own, ``auto``: that of the references.
@@ -84,8 +85,7 @@ class GptImage2EditOperator(RunflowRunOperator):
 
     model = "openai/gpt-image-2/edit"
     input_fields: ClassVar[tuple[str, ...]] = ("references", "mask", *GptImage2Operator.input_fields)
-    wire_names: ClassVar[Mapping[str, str]] = {"references": "image_urls", "mask": "mask_url"}
-    template_fields: Sequence[str] = (*input_fields, *RunflowRunOperator.template_fields)
+    template_fields: Sequence[str] = (*input_fields, *TakesReferences.template_fields)
 
     def __init__(
         self,
@@ -93,16 +93,15 @@ class GptImage2EditOperator(RunflowRunOperator):
         prompt: str,
         references: Sequence[str] | str,
         mask: str | None = None,
+        references_conn_id: str | None = None,
         quality: str = "high",
         num_images: int = 1,
         image_size: str | dict[str, int] | None = None,
         output_format: str = "png",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(references=references, mask=mask, references_conn_id=references_conn_id, **kwargs)
         self.prompt = prompt
-        self.references = references
-        self.mask = mask
         self.quality = quality
         self.num_images = num_images
         self.image_size = image_size

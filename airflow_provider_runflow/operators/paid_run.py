@@ -319,6 +319,7 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
         metadata=operator.metadata,
         callback_url=operator.callback_url,
         before_submit=before_submit,
+        upload=operator.upload,
     )
     paid_run = PaidRun(
         request=request,

@@ -41,6 +41,7 @@ from airflow_provider_runflow.runs.identity import (
     Scope,
     idempotency_key,
     run_metadata,
+    with_assets,
 )
 from airflow_provider_runflow.runs.journal import Journal, Record
 from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, look_up, read_or_wait, unread
@@ -81,6 +82,8 @@ class RunEngine:
     :param metadata: the user's metadata for the run.
     :param callback_url: sent along; not part of the request.
     :param before_submit: called right before an intent is recorded; whatever it raises costs nothing.
+    :param upload: called then with the request and the references that an earlier try of the same submission uploaded;
+        returns those to send, by the sha256 that stands for each in the input. Free of charge.
     :param slot: where in the journal the task keeps this request, whatever its item key renders to.
     """
 
@@ -94,6 +97,7 @@ class RunEngine:
     metadata: Mapping[str, Any] | None = None
     callback_url: str | None = None
     before_submit: Callable[[Request], None] = lambda request: None
+    upload: Callable[[Request, Mapping[str, str]], Mapping[str, str]] = lambda request, known: known
     slot: str = ""
     _sent: bool = field(default=False, init=False)
     _began: datetime = field(init=False)
@@ -290,7 +294,9 @@ class RunEngine:
 
     def _submit(self, request: Request, ordinal: int, record: Record | None) -> tuple[Move | Standing, Record]:
         self.before_submit(request)
-        intent = self._intent(request, ordinal, record)
+        sent = record.assets if record is not None and record.state != "rejected" else None
+        assets = self.upload(request, sent or {})
+        intent = replace(self._intent(request, ordinal, record), assets=dict(assets) or None)
         try:
             self.journal.write(self.slot, intent)
         except JournalError as error:
@@ -330,7 +336,7 @@ class RunEngine:
         self._sent = True
         return self.api.create_run(
             request.model,
-            request.input,
+            with_assets(request.input, intent.assets or {}),
             client_ref=self.scope.client_ref,
             metadata=intent.metadata,
             callback_url=self.callback_url,

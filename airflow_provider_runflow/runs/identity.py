@@ -26,6 +26,9 @@ OnUnknown = Literal["fail", "resubmit"]
 # golden fixtures in the tests hold it still.
 FINGERPRINT_VERSION = 1
 METADATA_KEY = "airflow"
+# Stands in an input for a file that is uploaded right before the request is submitted.
+SHA256_PREFIX = "sha256:"
+_HASHED = re.compile(rf"{SHA256_PREFIX}[0-9a-f]{{64}}")
 _ADDRESS = re.compile(r"(https?://[^\s?#]+)[?#]\S*", re.IGNORECASE)
 
 
@@ -190,6 +193,26 @@ def unsigned(value: Any) -> Any:
         return [unsigned(item) for item in value]
     if isinstance(value, str) and (address := _ADDRESS.fullmatch(value)):
         return address[1]
+    return value
+
+
+def hashes_in(value: Any) -> set[str]:
+    """Return the sha256 of every file that stands in an input by its hash, as ``sha256:…``."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return set().union(*(hashes_in(item) for item in value))
+    return {value[len(SHA256_PREFIX) :]} if isinstance(value, str) and _HASHED.fullmatch(value) else set()
+
+
+def with_assets(value: Any, assets: Mapping[str, str]) -> Any:
+    """Return an input as it is sent: with the uploaded reference in the place of each hash."""
+    if isinstance(value, Mapping):
+        return {name: with_assets(item, assets) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [with_assets(item, assets) for item in value]
+    if isinstance(value, str) and _HASHED.fullmatch(value):
+        return assets.get(value[len(SHA256_PREFIX) :], value)
     return value
 
 

@@ -43,6 +43,7 @@ class Record:
     :param result: the operator's return value, once landed.
     :param unsure: of an intent: an earlier submission under the same ordinal may have got through.
     :param since: of an intent: when its ordinal was first about to be sent; the age of its idempotency key.
+    :param assets: what was uploaded for it: the references sent, by the sha256 that stands for each in the input.
     :param handed_over: of a submitted run: the task returned it without landing it, as it was told to.
     :param metadata: the run's whole metadata as first sent: another body would void the idempotency key. (The
         callback URL is not kept: it may hold a secret.)
@@ -64,6 +65,7 @@ class Record:
     result: Mapping[str, Any] | None = None
     unsure: bool = False
     since: datetime | None = None
+    assets: Mapping[str, str] | None = None
     handed_over: bool = False
     metadata: Mapping[str, Any] | None = None
     fingerprint_version: int = FINGERPRINT_VERSION

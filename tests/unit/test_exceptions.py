@@ -42,6 +42,7 @@ BEFORE = {
     "ConnectionUnreadableError": "default",
     "DestinationError": "default",
     "NameTakenError": "never",
+    "ReferenceUnreadableError": "default",
     "JournalError": "default",
     "ApiError": "default",
     "AuthenticationError": "never",

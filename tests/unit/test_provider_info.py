@@ -20,6 +20,7 @@ from airflow_provider_runflow.get_provider_info import CONFIG, CONN_FIELDS, UI_F
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.models.gpt_image_2 import GptImage2Input
 from airflow_provider_runflow.operators.base import RunflowRunOperator
+from airflow_provider_runflow.operators.references import TakesReferences
 from tests.unit.hooks.connections import READERS, VARIABLE, as_json
 
 INFO = get_provider_info()
@@ -40,14 +41,14 @@ def imported(path: str) -> Any:
 
 
 def public_operators(module: str) -> list[type]:
-    """The operators that a module defines, without the base of all."""
+    """The operators that a module defines, without bases."""
     return [
         each
         for each in vars(import_module(module)).values()
         if isinstance(each, type)
         and issubclass(each, RunflowRunOperator)
         and each.__module__ == module
-        and each is not RunflowRunOperator
+        and each not in (RunflowRunOperator, TakesReferences)
     ]
 
 

@@ -42,12 +42,12 @@ def test_how_many_there_may_be_is_the_servers_affair(many: int) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("s3://bucket/cup.jpg", "cannot be uploaded yet"),
-        ("gs://bucket/cup.jpg", "cannot be uploaded yet"),
-        ("file:///etc/passwd", "cannot be uploaded yet"),
-        ("/etc/passwd", "cannot be uploaded yet"),
-        ("cup.jpg", "cannot be uploaded yet"),
-        ("http://shop.example/cup.jpg", "must be an https:// address or a runflow:// id$"),
+        ("s3://bucket/cup.jpg", "for an Edit operator, a file"),
+        ("gs://bucket/cup.jpg", "for an Edit operator, a file"),
+        ("file:///etc/passwd", "for an Edit operator, a file"),
+        ("/etc/passwd", "for an Edit operator, a file"),
+        ("cup.jpg", "for an Edit operator, a file"),
+        ("http://shop.example/cup.jpg", "must be an https:// address"),
         ("https:///cup.jpg", "must be an https:// address"),
         ("https://[shop/cup.jpg", "must be an https:// address"),
         ("https://shop.example/a cup.jpg", "must be an https:// address"),

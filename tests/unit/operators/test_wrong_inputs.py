@@ -37,8 +37,7 @@ SIZE = (
     "ratio)."
 )
 LISTED = "must be 1024x1024, 1536x1024, 1024x1536 or auto"
-PRIVATE = "files in a bucket or on disk (s3://, gs://, file://) cannot be uploaded yet."
-LINK = "must be an https:// address or a runflow:// id"
+LINK = "must be an https:// address, a runflow:// id or, for an Edit operator, a file such as s3://bucket/cup.jpg"
 
 TABLE: list[tuple[type[RunflowRunOperator], dict[str, Any], str]] = [
     (GptImage2Operator, {"prompt": " "}, BLANK),
@@ -48,14 +47,13 @@ TABLE: list[tuple[type[RunflowRunOperator], dict[str, Any], str]] = [
     (GptImage2Operator, {"output_format": "jpg"}, FORMAT),
     (GptImage2EditOperator, {"prompt": " "}, BLANK),
     (GptImage2EditOperator, {"references": []}, "references=[]: must be a list of at least one picture."),
-    (GptImage2EditOperator, {"references": "s3://b/cup.jpg"}, f"references='s3://b/cup.jpg': {LINK}; {PRIVATE}"),
     (
         GptImage2EditOperator,
         {"references": [CUP, "/srv/cup.jpg"]},
-        f"references=['{CUP}', '/srv/cup.jpg']: item 1, '/srv/cup.jpg', {LINK}; {PRIVATE}",
+        f"references=['{CUP}', '/srv/cup.jpg']: item 1, '/srv/cup.jpg', {LINK}.",
     ),
     (GptImage2EditOperator, {"references": "http://x.example/c"}, f"references='http://x.example/c': {LINK}."),
-    (GptImage2EditOperator, {"mask": "file:///m.png"}, f"mask='file:///m.png': {LINK}; {PRIVATE}"),
+    (GptImage2EditOperator, {"mask": "m.png"}, f"mask='m.png': {LINK}."),
     (
         GptImage2EditOperator,
         {"mask": "https://me:pw@x.example/m"},
@@ -89,7 +87,7 @@ TABLE: list[tuple[type[RunflowRunOperator], dict[str, Any], str]] = [
     (GptImage15Operator, {"output_format": "jpg"}, FORMAT),
     (GptImage15EditOperator, {"prompt": " "}, BLANK),
     (GptImage15EditOperator, {"references": []}, "references=[]: must be a list of at least one picture."),
-    (GptImage15EditOperator, {"mask": "m.png"}, f"mask='m.png': {LINK}; {PRIVATE}"),
+    (GptImage15EditOperator, {"mask": "m.png"}, f"mask='m.png': {LINK}."),
     (GptImage15EditOperator, {"quality": "ultra"}, QUALITY),
     (GptImage15EditOperator, {"num_images": 0}, "num_images=0: must be at least 1."),
     (GptImage15EditOperator, {"image_size": 7}, "image_size=7: input should be a valid string."),

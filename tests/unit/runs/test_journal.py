@@ -33,6 +33,7 @@ GOLDEN = {
     "result": None,
     "unsure": False,
     "since": None,
+    "assets": None,
     "handed_over": False,
     "metadata": None,
     "fingerprint_version": 1,
@@ -61,7 +62,7 @@ def test_the_record_of_an_older_version_is_read() -> None:
     kept = Record.from_json(GOLDEN)
     assert (kept.run_id, kept.ordinal, kept.submitted_at) == ("run-1", 1, NOON + timedelta(seconds=1))
     assert kept.to_json() == GOLDEN
-    newer = ("unsure", "since", "handed_over", "metadata")
+    newer = ("unsure", "since", "assets", "handed_over", "metadata")
     older = {name: value for name, value in GOLDEN.items() if name not in newer}
     assert Record.from_json(older) == kept
 

@@ -70,7 +70,7 @@ def test_what_nobody_aims_at_passes(house: House) -> None:
     assert house.post().status_code == 201
     (visit,) = house.door.visits
     assert (visit.item, visit.route, visit.key) == ("p01", "create", "key-1")
-    assert not visit.in_flight
+    wait_for(lambda: not visit.in_flight, seconds=10, what="the door has seen the answer off", every=0.001)
 
 
 def test_a_post_held_before_the_emulator_has_made_no_run_yet(house: House) -> None:

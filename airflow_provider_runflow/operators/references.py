@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures that an edit works from: private files are hashed, and uploaded right before the run is submitted."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_runflow.compat import conf
+from airflow_provider_runflow.exceptions import InvalidRequestError, ReferenceUnreadableError
+from airflow_provider_runflow.operators.base import RunflowRunOperator
+from airflow_provider_runflow.runs.identity import SHA256_PREFIX, Request, hashes_in
+
+if TYPE_CHECKING:
+    from airflow_provider_runflow.hooks.runflow import RunflowHook
+
+# As the reference states it (13); kept here too, so that parsing a DAG does not load the HTTP client.
+MAX_BYTES = 50 * 1024 * 1024
+CHUNK_BYTES = 64 * 1024
+_PRIVATE = re.compile(r"(?!https?:|runflow:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# Stands for a private file where its bytes are not known yet.
+UNREAD = f"{SHA256_PREFIX}{'0' * 64}"
+
+
+def is_private(address: Any) -> bool:
+    """Whether an address is one that Runflow cannot read itself: a file in a bucket or on disk."""
+    return isinstance(address, str) and _PRIVATE.match(address) is not None
+
+
+class Files:
+    """
+    The private files of one task, each read once.
+
+    :param conn_id: Airflow connection of their store; ``None`` for the store's default.
+    """
+
+    def __init__(self, conn_id: str | None) -> None:
+        self._conn_id = conn_id
+        self._folder = Path(tempfile.mkdtemp(prefix="runflow-references-"))
+        self._read: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Remove the copies."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def stand_in(self, address: str) -> str:
+        """
+        Read a file, and return what stands for its bytes: ``sha256:`` and their hash.
+
+        :raises InvalidRequestError: no picture, too large, or a local path that is not allowed.
+        :raises ReferenceUnreadableError: the store does not hand it out.
+        """
+        if address not in self._read:
+            sha256 = self._copy(address)
+            self._read[address] = f"{SHA256_PREFIX}{sha256}"
+            self._names.setdefault(sha256, Path(unquote(urlsplit(address).path)).name)
+        return self._read[address]
+
+    def upload(self, hook: RunflowHook, request: Request, known: Mapping[str, str]) -> dict[str, str]:
+        """
+        Upload what a request needs; the same bytes once. An upload is free.
+
+        :param known: references by sha256, of an earlier try.
+        :raises InvalidRequestError: bytes that an earlier try asked for are not there any more.
+        :raises ApiError: refused, or not reached.
+        """
+        assets = {}
+        for sha256 in sorted(hashes_in(request.input)):
+            assets[sha256] = known.get(sha256) or self._upload(hook, sha256)
+        return assets
+
+    def _upload(self, hook: RunflowHook, sha256: str) -> str:
+        if sha256 not in self._names:
+            raise InvalidRequestError(
+                f"references: the file with sha256 {sha256[:12]}… that an earlier try asked for is not there any more; "
+                "it was replaced. Nothing was submitted. Clear the task to use the one of now."
+            )
+        with (self._folder / sha256).open("rb") as file:
+            return hook.upload_asset(file, self._names[sha256]).ref
+
+    def _copy(self, address: str) -> str:
+        from airflow_provider_runflow.client.content_type import HEAD_BYTES, image_type
+
+        digest, size, head = hashlib.sha256(), 0, b""
+        spool = self._folder / "spool"
+        with spool.open("wb") as copy:
+            for chunk in self._chunks(address):
+                digest.update(chunk)
+                size += len(chunk)
+                head += chunk[: max(0, HEAD_BYTES - len(head))]
+                if size > MAX_BYTES:
+                    raise InvalidRequestError(f"references: {address} has more than 50 MiB, which is Runflow's limit.")
+                copy.write(chunk)
+        if image_type(head) is None:
+            raise InvalidRequestError(f"references: {address} is no PNG, JPEG, WebP or GIF file.")
+        spool.rename(self._folder / digest.hexdigest())
+        return digest.hexdigest()
+
+    def _chunks(self, address: str) -> Iterator[bytes]:
+        try:
+            with self._open(address) as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    yield chunk
+        except InvalidRequestError:
+            raise
+        except Exception as error:
+            raise ReferenceUnreadableError(
+                f"references: {address} cannot be read ({type(error).__name__}: {error})."
+            ) from error
+
+    def _open(self, address: str) -> Any:
+        from airflow_provider_runflow.stores import S3_SCHEMES, parse_destination
+
+        where = parse_destination(address)
+        if where.scheme == "file":
+            return _allowed_path(address).open("rb")
+        if where.scheme in S3_SCHEMES:
+            import contextlib
+
+            from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+            client = S3Hook(aws_conn_id=where.conn_id or self._conn_id or "aws_default").get_conn()
+            body: BinaryIO = client.get_object(Bucket=where.bucket, Key=where.prefix.rstrip("/"))["Body"]
+            return contextlib.closing(body)
+        from airflow.sdk import ObjectStoragePath
+
+        return ObjectStoragePath(address, conn_id=self._conn_id).open("rb")
+
+
+def _allowed_path(address: str) -> Path:
+    path = Path(unquote(urlsplit(address).path)).resolve()
+    allowed = conf.get("runflow", "allowed_local_paths", fallback="") or ""
+    folders = [Path(folder.strip()).resolve() for folder in allowed.split(",") if folder.strip()]
+    if not any(path.is_relative_to(folder) for folder in folders):
+        raise InvalidRequestError(
+            f"references: {address} is outside of [runflow] allowed_local_paths ({allowed or 'empty'}): a worker's "
+            "disk is read only where that option says so."
+        )
+    return path
+
+
+class TakesReferences(RunflowRunOperator):
+    """
+    Base of the operators that make pictures from pictures.
+
+    :param references: the pictures to work from, at least one: files in a bucket (``s3://``, ``gs://``, any scheme that
+        ``ObjectStoragePath`` knows) or under ``[runflow] allowed_local_paths`` (``file://``), https addresses that
+        Runflow can read, or ids such as ``runflow://assets/…``. Private files, PNG, JPEG, WebP or GIF of at most
+        50 MiB, are uploaded to Runflow and nowhere else. How many there may be is not documented; Runflow decides. A
+        file counts by its bytes; an https address whatever its query, since a presigned one is signed anew at each
+        try: for another picture behind the same path raise ``variation``. (templated)
+    :param mask: a picture that shows where to edit; as in ``references``. (templated)
+    :param references_conn_id: Airflow connection of the files' store. Default: the store's own, such as
+        ``aws_default``. (templated)
+    """
+
+    wire_names: ClassVar[Mapping[str, str]] = {"references": "image_urls", "mask": "mask_url"}
+    template_fields: Sequence[str] = ("references_conn_id", *RunflowRunOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        references: Sequence[str] | str,
+        mask: str | None = None,
+        references_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.references = references
+        self.mask = mask
+        self.references_conn_id = references_conn_id
+
+    def value_to_check(self, name: str, *, rendered: bool) -> Any:
+        """Let the hash of a private file stand for it, as far as it can be read already."""
+        value = super().value_to_check(name, rendered=rendered)
+        if name not in self.wire_names or value is None:
+            return value
+        if rendered:
+            from airflow_provider_runflow.models.references import without_text
+
+            value = without_text(value)
+        if isinstance(value, (list, tuple)):
+            return [self._stand_in(item, rendered) for item in value]
+        return self._stand_in(value, rendered)
+
+    def _stand_in(self, address: Any, rendered: bool) -> Any:
+        if isinstance(address, str) and address.startswith(SHA256_PREFIX):
+            raise InvalidRequestError(f"{self.model}: references: {address[:80]!r} is no address of a picture.")
+        if not is_private(address):
+            return address
+        return self._files.stand_in(address) if rendered else UNREAD
+
+    def upload(self, request: Request, known: Mapping[str, str]) -> Mapping[str, str]:
+        """Upload the private files that a request needs."""
+        return self._files.upload(self.hook, request, known)
+
+    @property
+    def _files(self) -> Files:
+        if "_open_files" not in self.__dict__:
+            self.__dict__["_open_files"] = Files(self.references_conn_id)
+        files: Files = self.__dict__["_open_files"]
+        return files
+
+    def _close_files(self) -> None:
+        files = self.__dict__.pop("_open_files", None)
+        if files is not None:
+            files.close()
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Find or buy the run, wait for it, land it; or defer."""
+        try:
+            return super().execute(context)
+        finally:
+            self._close_files()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Resume as every operator that buys."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        finally:
+            self._close_files()

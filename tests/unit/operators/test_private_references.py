@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private files as references: hashed, uploaded right before the run is bought, on record before the POST."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from airflow_provider_runflow.operators import references
+from airflow_provider_runflow.operators.gpt_image_2 import GptImage2EditOperator
+from tests.harness import HAS_TASK_STATE_STORE, Outcome
+from tests.unit.operators.conftest import World
+
+needs_a_journal = pytest.mark.skipif(not HAS_TASK_STATE_STORE, reason="the journal came with Airflow 3.3")
+
+
+def picture(color: str = "red") -> bytes:
+    drawn = io.BytesIO()
+    Image.new("RGB", (32, 32), color).save(drawn, "PNG")
+    return drawn.getvalue()
+
+
+@pytest.fixture
+def shots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of a worker's disk that operators may read."""
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    (folder / "cup.png").write_bytes(picture())
+    monkeypatch.setenv("AIRFLOW__RUNFLOW__ALLOWED_LOCAL_PATHS", f"/nowhere, {folder}")
+    return folder
+
+
+def edit(world: World, *files: str | Path, **changes: Any) -> GptImage2EditOperator:
+    addresses = [file if isinstance(file, str) else f"file://{file}" for file in files]
+    return world.operator_of(GptImage2EditOperator, prompt="on marble", references=addresses, **changes)
+
+
+def uploads(world: World) -> int:
+    return sum(1 for entry in world.emulator.request_log if entry.route == "asset_upload")
+
+
+def sent(world: World) -> list[str]:
+    references: list[str] = world.emulator.runs[-1].input["image_urls"]
+    return references
+
+
+def again(world: World, outcome: Outcome, task: Any) -> Outcome:
+    attempt = outcome.attempt
+    return world.run(task, try_number=attempt.try_number + 1, max_tries=attempt.max_tries)
+
+
+class TestUploading:
+    def test_a_file_is_uploaded_and_its_picture_lands(self, world: World, shots: Path) -> None:
+        outcome = world.run(edit(world, shots / "cup.png"))
+        assert outcome.state == "success"
+        assert sent(world)[0].startswith("runflow://assets/")
+        assert len(world.files()) == 1
+
+    def test_the_same_bytes_are_uploaded_once(self, world: World, shots: Path) -> None:
+        (shots / "copy.png").write_bytes(picture())
+        task = edit(world, shots / "cup.png", shots / "copy.png", mask=f"file://{shots}/cup.png")
+        assert world.run(task).state == "success"
+        assert uploads(world) == 1
+        assert len(set(sent(world))) == 1
+
+    def test_addresses_that_runflow_can_read_are_left_alone(self, world: World, shots: Path) -> None:
+        world.run(edit(world, "https://shop.example/cup.jpg", shots / "cup.png"))
+        assert sent(world)[0] == "https://shop.example/cup.jpg"
+        assert sent(world)[1].startswith("runflow://assets/")
+
+    def test_nothing_is_uploaded_for_what_is_paid_already(self, world: World, shots: Path) -> None:
+        first = world.run(edit(world, shots / "cup.png"))
+        assert again(world, first, edit(world, shots / "cup.png")).state == "success"
+        assert (uploads(world), world.posts) == (1, 1)
+
+    def test_a_rendered_list_is_read(self, world: World, shots: Path) -> None:
+        task = world.operator_of(
+            GptImage2EditOperator,
+            prompt="on marble",
+            references="{{ params.files }}",
+            params={"files": [f"file://{shots}/cup.png"]},
+        )
+        assert world.run(task).state == "success"
+        assert sent(world)[0].startswith("runflow://assets/")
+
+
+class TestRetries:
+    @needs_a_journal
+    def test_what_was_uploaded_is_on_record_before_the_post(self, world: World, shots: Path) -> None:
+        world.emulator.add_fault(route="create", effect="drop_before")
+        outcome = world.run(edit(world, shots / "cup.png", retries=3))
+        assert outcome.state == "up_for_retry"
+        kept = world.airflow.state_store(outcome.attempt.task)["runflow.intent"]
+        assert [ref.startswith("runflow://assets/") for ref in kept["assets"].values()] == [True]
+
+    def test_a_lost_reply_pays_once(self, world: World, shots: Path) -> None:
+        world.emulator.add_fault(route="create", effect="drop_after", times=1)
+        world.emulator.add_fault(route="list", effect="lag", seconds=60)
+        assert world.run(edit(world, shots / "cup.png", retries=3)).state == "success"
+        assert len(world.billed) == 1
+
+    @needs_a_journal
+    def test_after_a_crash_the_same_body_goes_under_the_same_key(self, world: World, shots: Path) -> None:
+        world.emulator.add_fault(route="create", effect="drop_after", times=3)
+        world.emulator.add_fault(route="list", effect="status", status=403)
+        first = world.run(edit(world, shots / "cup.png", retries=3))
+        assert first.state == "up_for_retry"
+        assert again(world, first, edit(world, shots / "cup.png", retries=3)).state == "success"
+        assert (len(world.billed), uploads(world)) == (1, 1)
+
+    @needs_a_journal
+    def test_a_file_replaced_between_tries_does_not_change_what_is_bought(self, world: World, shots: Path) -> None:
+        world.emulator.configure(queue_seconds=90)
+        first = world.run(edit(world, shots / "cup.png", retries=3, timeout=30))
+        assert first.state == "up_for_retry"
+        (shots / "cup.png").write_bytes(picture("blue"))
+        assert again(world, first, edit(world, shots / "cup.png", retries=3)).state == "success"
+        assert (len(world.billed), uploads(world)) == (1, 1)
+
+    def test_after_a_clear_a_replaced_file_is_another_request(self, world: World, shots: Path) -> None:
+        first = world.run(edit(world, shots / "cup.png"))
+        (shots / "cup.png").write_bytes(picture("blue"))
+        assert world.clear(first).state == "success"
+        assert len(world.billed) == 2
+
+
+class TestWrongFiles:
+    def refused(self, world: World, task: Any) -> str:
+        outcome = world.run(task)
+        assert outcome.state in ("failed", "up_for_retry")
+        assert (world.posts, uploads(world)) == (0, 0)
+        return str(outcome.error)
+
+    def test_a_missing_file_is_named(self, world: World, shots: Path) -> None:
+        said = self.refused(world, edit(world, shots / "mug.png"))
+        assert f"file://{shots}/mug.png cannot be read (FileNotFoundError" in said
+        assert "Nothing was submitted" in said
+
+    def test_a_file_that_is_no_picture_is_named(self, world: World, shots: Path) -> None:
+        (shots / "cup.txt").write_text("a cup")
+        said = self.refused(world, edit(world, shots / "cup.txt"))
+        assert "cup.txt is no PNG, JPEG, WebP or GIF file" in said
+
+    def test_a_file_that_is_too_large_is_named(
+        self, world: World, shots: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(references, "MAX_BYTES", 100)
+        (shots / "cup.png").write_bytes(picture() + bytes(100))
+        assert "has more than 50 MiB" in self.refused(world, edit(world, shots / "cup.png"))
+
+    @pytest.mark.parametrize("way", ["elsewhere", "dots", "link"])
+    def test_a_worker_s_disk_is_closed_but_for_what_is_allowed(
+        self, world: World, shots: Path, tmp_path: Path, way: str
+    ) -> None:
+        secret = tmp_path / "secret.png"
+        secret.write_bytes(picture())
+        (shots / "link.png").symlink_to(secret)
+        address = {"elsewhere": secret, "dots": f"{shots}/%2e%2e/secret.png", "link": shots / "link.png"}[way]
+        said = self.refused(world, edit(world, f"file://{address}"))
+        assert "outside of [runflow] allowed_local_paths" in said
+
+    def test_a_hash_is_no_address(self, world: World) -> None:
+        with pytest.raises(ValueError, match="is no address of a picture"):
+            edit(world, f"sha256:{'0' * 64}")
+
+    def test_no_copy_stays_on_the_worker(self, world: World, shots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        made: list[str] = []
+        real = references.tempfile.mkdtemp
+        monkeypatch.setattr(references.tempfile, "mkdtemp", lambda **k: made.append(real(**k)) or made[-1])
+        world.run(edit(world, shots / "cup.png"))
+        assert made
+        assert [folder for folder in made if Path(folder).exists()] == []
