@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from PIL import Image
 
 from airflow_provider_runflow.emulator import Emulator, VirtualClock, emulator_transport
 from airflow_provider_runflow.hooks.runflow import RunflowHook
@@ -62,13 +63,13 @@ class TestEveryExample:
         buying = [task for task in dag.tasks if "destination" in task.template_fields]
         assert dag.schedule is not None
         assert dag.doc_md
-        assert buying
-        assert {task.retries for task in buying} == {2}
+        assert buying or name == "publish_on_asset"
+        assert {task.retries for task in dag.tasks if task.task_id != "report"} == {2}
 
     def test_no_destination_depends_on_a_logical_date_which_manual_and_asset_runs_lack(self, name: str) -> None:
         text = (DAGS / f"{name}.py").read_text(encoding="utf-8")
         assert "{{ ds }}" not in text
-        assert "dag_run.run_after | ds" in text
+        assert "dag_run.run_after | ds" in text or "destination=" not in text
 
 
 @pytest.fixture
@@ -116,3 +117,43 @@ def test_a_shot_lands_under_the_name_of_what_it_shows(runflow: Emulator, airflow
     assert outcome.state == "success"
     (picture,) = tmp_path.rglob("*.webp")
     assert picture.name.startswith("variant-kettle_en-GB-")
+
+
+def test_a_run_is_submitted_sensed_and_landed_by_three_tasks(
+    runflow: Emulator, airflow: Airflow, tmp_path: Path
+) -> None:
+    dag = load_dag("submit_and_sense")
+    for name in ("submit", "wait", "land"):
+        outcome = airflow.finish(dag.get_task(name))
+        assert outcome.state == "success", outcome.error
+    (picture,) = tmp_path.rglob("*.png")
+    assert picture.read_bytes() == runflow.picture(runflow.runs[0].id)
+    assert picture.parent.name == "2026-03-02"
+
+
+def test_a_photograph_is_edited_and_one_that_is_missing_is_skipped(
+    runflow: Emulator, airflow: Airflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    Image.new("RGB", (32, 32)).save(folder / "cup.png")
+    monkeypatch.setenv("RUNFLOW_EXAMPLE_SHOTS", f"file://{folder}")
+    monkeypatch.setenv("AIRFLOW__RUNFLOW__ALLOWED_LOCAL_PATHS", str(folder))
+    dag = load_dag("edit_product_shots")
+    ends = {name: airflow.finish(_unmapped(dag, "shot", {"product": name})) for name in ("kettle", "cup")}
+    assert {name: end.state for name, end in ends.items()} == {"kettle": "skipped", "cup": "success"}
+    edit = dag.get_task("edit")
+    assert edit.trigger_rule == "none_failed_min_one_success"
+    outcome = airflow.finish(edit.unmap(airflow.xcom(ends["cup"].attempt.task)), map_index=0)
+    assert outcome.state == "success", outcome.error
+    assert runflow.runs[0].input["image_urls"][0].startswith("runflow://assets/")
+    (picture,) = (tmp_path / "edited").rglob("*.png")
+    assert picture.name.startswith("edit-cup-")
+
+
+def _unmapped(dag: DAG, name: str, arguments: dict[str, Any]) -> Any:
+    return dag.get_task(name).unmap({"op_kwargs": arguments})
+
+
+def test_publishing_by_hand_publishes_nothing() -> None:
+    assert load("publish_on_asset").publish.function() == []
