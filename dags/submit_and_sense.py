@@ -37,10 +37,11 @@ with DAG(
         # Returns the run id at once, and lands nothing.
         wait_for_completion=False,
     )
-    wait = RunCompletionSensor(task_id="wait", run_id=submit.output["run_id"], deferrable=True)
+    run_id = submit.output["run_id"]  # type: ignore[index]
+    wait = RunCompletionSensor(task_id="wait", run_id=run_id, deferrable=True)
     land = RunflowToObjectStorageOperator(
         task_id="land",
-        runflow_run_id=submit.output["run_id"],
+        runflow_run_id=run_id,
         destination=DESTINATION + "/banners/{{ dag_run.run_after | ds }}",
     )
     wait >> land
