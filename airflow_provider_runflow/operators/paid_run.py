@@ -16,6 +16,7 @@ from airflow_provider_runflow.exceptions import (
     InvalidRequestError,
     JournalError,
     LandingError,
+    ReferenceUnreadableError,
     RunflowError,
     RunPartialError,
     RunTimeoutError,
@@ -291,7 +292,7 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
     if record is not None:
         request, scope = record.request, Scope(record.client_ref, record.item_key, task)
     else:
-        request = Request(operator.model, check_operator(operator, rendered=True), _text(operator.variation))
+        request = _request(operator, context)
         scope = _scope(operator, task, destination)
     hook = operator.hook
     delivery = _delivery(operator, destination, scope, request.num_images)
@@ -338,12 +339,28 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
 
 def recorded_run(context: Any) -> str | None:
     """Return the id of the run that the journal knows, if it can be read; for messages."""
-    try:
-        record = open_journal(context).read("")
-    except JournalError:
-        return None
+    record = _on_record(context)
     of_this_go = record is not None and record.state == "submitted" and record.go == context["ti"].max_tries
     return record.run_id if record is not None and of_this_go else None
+
+
+def _request(operator: RunflowRunOperator, context: Any) -> Request:
+    try:
+        return Request(operator.model, check_operator(operator, rendered=True), _text(operator.variation))
+    except ReferenceUnreadableError as error:
+        record = _on_record(context)
+        if record is None or not record.is_bought:
+            raise
+        # A file that is gone by now must not keep a paid picture from landing.
+        operator.log.warning("%s Going on with the request that is on record.", error)
+        return record.request
+
+
+def _on_record(context: Any) -> Record | None:
+    try:
+        return open_journal(context).read("")
+    except JournalError:
+        return None
 
 
 def _scope(operator: RunflowRunOperator, task: TaskIdentity, destination: str | None) -> Scope:
