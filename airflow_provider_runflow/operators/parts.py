@@ -101,7 +101,7 @@ def _request(operator: RunflowRunOperator, context: Any) -> Request:
 
 def _on_record(context: Any) -> Record | None:
     try:
-        return open_journal(context).read("")
+        return next(iter(open_journal(context).read("")), None)
     except JournalError:
         return None
 
@@ -156,6 +156,7 @@ def _task_identity(context: Any, operator: RunflowRunOperator) -> TaskIdentity:
         first_try=ti.try_number <= 1 and max_tries <= (operator.retries or 0),
         literal=operator.request_is_literal,
         clears=int(getattr(dag_run, "clear_number", 0) or 0),
+        began=getattr(dag_run, "start_date", None),
         since=getattr(dag_run, "run_after", None),
     )
 

@@ -40,6 +40,7 @@ from airflow_provider_runflow.runs.identity import (
     Request,
     Scope,
     idempotency_key,
+    resigned,
     run_metadata,
     with_assets,
 )
@@ -102,7 +103,7 @@ class RunEngine:
     _sent: bool = field(default=False, init=False)
     _began: datetime = field(init=False)
     _refused: bool = field(default=False, init=False)
-    _recorded: bool = field(default=False, init=False)
+    _known: list[Record] = field(default_factory=list, init=False)
     _found: dict[str, Candidate] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -119,13 +120,11 @@ class RunEngine:
 
         :raises JournalError: when the journal cannot be read; nothing was sent.
         """
-        known = self.journal.read(self.slot)
-        self._recorded = known is not None
-        record = continued(known, request, self.scope, self.log)
-        if record is None or known is None:
-            return None
-        adopted = known.go != record.go and known.client_ref != self.scope.client_ref
-        return None if adopted and not self._may_deliver(record) else record
+        self._known = self.journal.read(self.slot)
+        record = continued(self._known, request, self.scope, self.log)
+        adopted = record is not None and record.client_ref != self.scope.client_ref
+        before = any(known.go != self.scope.task.go for known in self._known)
+        return None if record and adopted and before and not self._may_deliver(record) else record
 
     def _may_deliver(self, record: Record) -> bool:
         """Whether what was bought in another scope may still bring pictures; if not, a clear buys new ones."""
@@ -134,7 +133,8 @@ class RunEngine:
         try:
             run = self.api.get_run(record.run_id)
         except NotFoundError:
-            return False
+            # A run that is new may not be there for every reader yet.
+            return record.submitted_at is not None and self.clock.now() - record.submitted_at < NOT_FOUND_FOR
         except ApiError:
             return True
         return run.is_delivered or not run.is_terminal
@@ -151,7 +151,7 @@ class RunEngine:
         """
         if record is not None:
             # Of the same request the one of now: its addresses are signed, those on record are not.
-            request = request if request.fingerprint == record.fingerprint else record.request
+            request = request if request.fingerprint == record.fingerprint else resigned(record.request, request)
             self.scope = replace(self.scope, client_ref=record.client_ref, item_key=record.item_key)
         try:
             return self._resolve(request, record, may_submit)
@@ -249,10 +249,12 @@ class RunEngine:
                 refused,
             )
             # After a clear an empty journal tells nothing: Airflow may drop what a successful task has on record.
-            remembers = self.journal.remembers and (self._recorded or self.scope.task.clears == 0)
+            remembers = self.journal.remembers and self.scope.task.clears == 0
             return resolution.on_refused(record, now, self.scope, remembers=remembers)
         self._found = {each.run.id: each for each in found}
         a_retry = not self.journal.remembers and not self.scope.task.first_try
+        # A submission that somebody else began may have been accepted until right before now.
+        a_retry = a_retry or (record is not None and record.state == "intent" and record.at < self._began)
         move = resolution.on_found(found, record, now, unsure_since=self._began if a_retry else None)
         if not isinstance(move, Land):
             return move
@@ -289,6 +291,7 @@ class RunEngine:
             "An earlier try rendered another request and bought it. That one is resumed, since it is paid already; "
             "clear the task to buy the new one."
         )
+        run = run if run.input else read_or_wait(self.api, run.id, self.log)
         bought = json.loads(strip_queries(json.dumps(run.input))) if run.input else request.input
         return Request(request.model, bought, found.variation, recorded=found.fingerprint)
 
@@ -296,15 +299,21 @@ class RunEngine:
         self.before_submit(request)
         sent = record.assets if record is not None and record.state != "rejected" else None
         assets = self.upload(request, sent or {})
+        faster = self._another_workers(request)
+        if faster is not None:
+            return self._first_move(request, faster), faster
         intent = replace(self._intent(request, ordinal, record), assets=dict(assets) or None)
         try:
             self.journal.write(self.slot, intent)
         except JournalError as error:
             raise JournalError(f"The intent could not be recorded, so nothing was submitted now: {error}") from error
+        self._known = [intent]
         try:
             run = self._post(request, intent)
         except SubmissionUncertainError as uncertain:
             self.log.warning("%s Looking for the run before anything else (%s).", uncertain, self.scope.client_ref)
+            # It may have been accepted as late as now: the list's time to catch up begins here.
+            intent = replace(intent, at=self.clock.now())
             return self._look(request, intent), intent
         except ConflictError as conflict:
             self.log.warning("Runflow knows this request's idempotency key with another body (%s).", conflict)
@@ -319,6 +328,14 @@ class RunEngine:
         self.remember(submitted)
         self.log.info("Submitted Runflow run %s of %s (client_ref %s).", run.id, request.model, self.scope.client_ref)
         return Standing(submitted, run, attached=False), submitted
+
+    def _another_workers(self, request: Request) -> Record | None:
+        """Read the journal once more, right before the intent: another worker of this try may have been faster."""
+        now = self.journal.read(self.slot)
+        if not now or now[:1] == self._known[:1] or now[0].is_refused:
+            return None
+        self._known = now
+        return continued(now, request, self.scope, self.log)
 
     def _intent(self, request: Request, ordinal: int, record: Record | None) -> Record:
         intent = self._record("intent", request, ordinal)
@@ -351,7 +368,8 @@ class RunEngine:
             if isinstance(move, LookAgain) and self.clock.now() < give_up:
                 self.clock.sleep(move.seconds)
                 continue
-            if isinstance(move, (Wait, Land, Stop)):
+            found_and_failed = isinstance(move, Submit) and move.ordinal > intent.ordinal
+            if found_and_failed or isinstance(move, (Wait, Land, Stop)):
                 return move
             young = self.clock.now() - (intent.since or intent.at) < resolution.KEY_TRUST
             if young and not self._refused:
@@ -390,6 +408,7 @@ class RunEngine:
             fingerprint=request.fingerprint,
             ordinal=ordinal,
             go=self.scope.task.go,
+            clears=self.scope.task.clears,
             model=request.model,
             input=dict(request.input),
             variation=request.variation,

@@ -41,6 +41,7 @@ class TaskIdentity:
     :param first_try: no earlier attempt of this task instance can have sent anything.
     :param clears: how often tasks of the DAG run were cleared; a mapped list may have shifted since.
     :param literal: no template makes the request, so every attempt renders the same one.
+    :param began: when the DAG run began: whatever its own tasks bought is younger.
     :param since: no attempt in this DAG run can have sent anything before; ``None`` if that is not known.
     """
 
@@ -52,6 +53,7 @@ class TaskIdentity:
     first_try: bool = True
     clears: int = 0
     literal: bool = False
+    began: datetime | None = None
     since: datetime | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -98,7 +100,7 @@ class Scope:
         """
         if not self.may_have_shifted or not str(item_key).isdecimal():
             return False
-        started = self.task.since
+        started = self.task.began or self.task.since
         earlier_dag_run = started is not None and created_at is not None and created_at < started
         return self.task.clears > 0 or earlier_dag_run
 
@@ -214,6 +216,28 @@ def with_assets(value: Any, assets: Mapping[str, str]) -> Any:
     if isinstance(value, str) and _HASHED.fullmatch(value):
         return assets.get(value[len(SHA256_PREFIX) :], value)
     return value
+
+
+def resigned(bought: Request, now: Request) -> Request:
+    """Return a recorded request with the signed addresses of now, where they are the same but for the signature."""
+    signed = {unsigned(address): address for address in _texts(now.input) if unsigned(address) != address}
+
+    def sign(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: sign(item) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [sign(item) for item in value]
+        return signed.get(value, value) if isinstance(value, str) else value
+
+    return Request(bought.model, sign(bought.input), bought.variation, recorded=bought.fingerprint)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []
 
 
 def canonical_json(value: Any) -> bytes:

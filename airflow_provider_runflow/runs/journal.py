@@ -43,6 +43,7 @@ class Record:
     :param result: the operator's return value, once landed.
     :param unsure: of an intent: an earlier submission under the same ordinal may have got through.
     :param since: of an intent: when its ordinal was first about to be sent; the age of its idempotency key.
+    :param clears: how often tasks of its DAG run had been cleared.
     :param assets: what was uploaded for it: the references sent, by the sha256 that stands for each in the input.
     :param handed_over: of a submitted run: the task returned it without landing it, as it was told to.
     :param metadata: the run's whole metadata as first sent: another body would void the idempotency key. (The
@@ -65,6 +66,7 @@ class Record:
     result: Mapping[str, Any] | None = None
     unsure: bool = False
     since: datetime | None = None
+    clears: int = 0
     assets: Mapping[str, str] | None = None
     handed_over: bool = False
     metadata: Mapping[str, Any] | None = None
@@ -132,27 +134,28 @@ class Record:
                 values["input"] = json.loads(zlib.decompress(base64.b64decode(values["input"]["zlib"])))
             for name in ("at", "submitted_at", "since"):
                 values[name] = datetime.fromisoformat(values[name]) if values.get(name) else None
-            return cls(**values)
+            # What a newer package of the same schema adds does not stop this one, during a redeploy.
+            return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})
         except (TypeError, ValueError, KeyError, AttributeError, zlib.error) as error:
             raise JournalError(
                 f"The journal's record cannot be read ({type(error).__name__}: {error}). Nothing was submitted."
             ) from error
 
 
-def newest(bought: Record | None, sent: Record | None) -> Record | None:
+def newest_first(bought: Record | None, sent: Record | None) -> list[Record]:
     """
-    Return what counts, of the two records that a journal keeps apart.
+    Order the two records that a journal keeps apart; of one and the same request only the later submission counts.
 
     :param bought: the latest one with a run id.
     :param sent: the latest intent, or what refused it. Two workers may run the same task for a while: what one of them
         sends, or fails to send, never hides the run id that the other has on record.
     """
     if bought is None or sent is None:
-        return bought or sent
-    same = all(
-        getattr(bought, name) == getattr(sent, name) for name in ("client_ref", "item_key", "fingerprint", "ordinal")
-    )
-    return bought if same or bought.at >= sent.at else sent
+        return [record for record in (bought, sent) if record is not None]
+    if all(getattr(bought, name) == getattr(sent, name) for name in ("client_ref", "item_key", "fingerprint")):
+        # Workers' clocks differ, ordinals do not.
+        return [sent if sent.ordinal > bought.ordinal else bought]
+    return [bought, sent] if bought.at >= sent.at else [sent, bought]
 
 
 class Journal(Protocol):
@@ -162,8 +165,8 @@ class Journal(Protocol):
     def remembers(self) -> bool:
         """Whether "nothing on record" means that nothing was recorded by an earlier attempt."""
 
-    def read(self, slot: str) -> Record | None:
-        """Return a slot's record, or ``None``; raises :class:`JournalError` when it cannot be read."""
+    def read(self, slot: str) -> list[Record]:
+        """Return a slot's records, the one that counts first; raises :class:`JournalError` when it cannot be read."""
 
     def write(self, slot: str, record: Record) -> None:
         """Replace a slot's record; raises :class:`JournalError` unless it is durable."""
@@ -174,9 +177,9 @@ class NoJournal:
 
     remembers = False
 
-    def read(self, slot: str) -> Record | None:
+    def read(self, slot: str) -> list[Record]:
         """Know nothing."""
-        return None
+        return []
 
     def write(self, slot: str, record: Record) -> None:
         """Keep nothing; the size rule still holds, so that a DAG behaves alike on every version."""

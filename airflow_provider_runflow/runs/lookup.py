@@ -65,7 +65,9 @@ def look_up(api: RunsApi, scope: Scope, fingerprint: str, *, journal: bool) -> l
     :raises ApiError: no answer, or bad credentials.
     """
     try:
-        rows = list(api.find_runs(scope.client_ref, fields=LIST_FIELDS))
+        listed = api.find_runs(scope.client_ref, fields=LIST_FIELDS)
+        # A server that ignores the filter must not hand out another scope's runs.
+        rows = [row for row in listed if row.client_ref in (None, scope.client_ref)]
     except (PermissionDeniedError, NotFoundError, RequestRejectedError) as refused:
         if refused.status is not None and refused.status < 400:
             raise  # a redirect: the connection's host is wrong

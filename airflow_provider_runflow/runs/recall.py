@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from airflow_provider_runflow.client.log import Log
@@ -11,7 +12,7 @@ from airflow_provider_runflow.runs.identity import Request, Scope, unsigned
 from airflow_provider_runflow.runs.journal import Record
 
 
-def continued(record: Record | None, request: Request, scope: Scope, log: Log) -> Record | None:
+def continued(records: Sequence[Record], request: Request, scope: Scope, log: Log) -> Record | None:
     """
     Return the record that this attempt continues, if there is one.
 
@@ -19,27 +20,34 @@ def continued(record: Record | None, request: Request, scope: Scope, log: Log) -
     After a clear, another request is another picture, and so is the same one in another scope; unless it is paid and
     did not land yet.
 
-    :param record: what the task instance has on record.
+    :param records: what the task instance has on record, the one that counts first.
     :param request: as rendered now.
     :param scope: of now.
     """
-    if record is None:
-        return None
-    if record.go == scope.task.go and not record.is_refused:
-        _warn_of_drift(record, request, scope, log)
-        return record
-    if record.fingerprint == request.fingerprint:
-        here = record.client_ref == scope.client_ref and (record.item_key == scope.item_key or scope.by_index)
-        if here or _is_owed(record):
-            return replace(record, go=scope.task.go)
-    elif _is_owed(record):
-        log.warning(
-            "Before it was cleared, this task bought another request: %s of client_ref %s. It is paid if it "
-            "succeeds, and this task does not land it any more.",
-            f"Runflow run {record.run_id}" if record.run_id else "a submission of unknown outcome",
-            record.client_ref,
-        )
+    for record in records:
+        if record.go == scope.task.go and not record.is_refused and not _is_of_an_earlier_go(record, request, scope):
+            _warn_of_drift(record, request, scope, log)
+            return record
+    # A run id, or an intent, tells more than a refusal.
+    for record in sorted(records, key=lambda record: record.is_refused):
+        if record.fingerprint == request.fingerprint:
+            here = record.client_ref == scope.client_ref and (record.item_key == scope.item_key or scope.by_index)
+            if here or _is_owed(record):
+                return replace(record, go=scope.task.go)
+        elif _is_owed(record):
+            log.warning(
+                "Before it was cleared, this task bought another request: %s of client_ref %s. It is paid if it "
+                "succeeds, and this task does not land it any more.",
+                f"Runflow run {record.run_id}" if record.run_id else "a submission of unknown outcome",
+                record.client_ref,
+            )
     return None
+
+
+def _is_of_an_earlier_go(record: Record, request: Request, scope: Scope) -> bool:
+    """Whether a clear lies in between all the same: with fewer `retries` it may leave `max_tries` as it was."""
+    ended = record.state == "landed" or record.handed_over
+    return ended and scope.task.clears > record.clears and record.fingerprint != request.fingerprint
 
 
 def _is_owed(record: Record) -> bool:

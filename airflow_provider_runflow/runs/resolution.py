@@ -134,7 +134,8 @@ def on_found(
     ordinal = _next_ordinal(record)
     failed = max(candidates, key=lambda c: c.ordinal, default=None)
     move: Move = Submit(ordinal)
-    since = record.at if record and record.state == "intent" else unsure_since
+    sent_at = record.at if record and record.state == "intent" else None
+    since = max(filter(None, (sent_at, unsure_since)), default=None)
     if failed and failed.ordinal >= ordinal:
         # The intent's own run has failed; but what a try without a journal sent after that may not be listed yet.
         move, since = on_run(failed.run, failed.ordinal), unsure_since

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_runflow.compat import never_expire, task_state_store
 from airflow_provider_runflow.exceptions import JournalError
-from airflow_provider_runflow.runs.journal import Journal, NoJournal, Record, newest
+from airflow_provider_runflow.runs.journal import Journal, NoJournal, Record, newest_first
 
 
 class TaskStateJournal:
@@ -23,13 +23,13 @@ class TaskStateJournal:
     def __init__(self, store: Any) -> None:
         self._store = store
 
-    def read(self, slot: str) -> Record | None:
+    def read(self, slot: str) -> list[Record]:
         """
-        Return a slot's record, or ``None``.
+        Return a slot's records, the one that counts first.
 
         :raises JournalError: when the store does not answer, or the record is damaged.
         """
-        return newest(self._read(_key("run", slot)), self._read(_key("intent", slot)))
+        return newest_first(self._read(_key("run", slot)), self._read(_key("intent", slot)))
 
     def _read(self, key: str) -> Record | None:
         try:

@@ -117,9 +117,9 @@ class _AfterwardsOnly:
         self._journal = journal
         self.remembers = journal.remembers
 
-    def read(self, slot: str) -> Record | None:
-        record: Record | None = self._journal.read(slot)
-        return record
+    def read(self, slot: str) -> list[Record]:
+        records: list[Record] = self._journal.read(slot)
+        return records
 
     def write(self, slot: str, record: Record) -> None:
         if record.state != "intent":

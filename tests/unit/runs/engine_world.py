@@ -68,10 +68,10 @@ class MemoryJournal:
     refuse_write: Callable[[Record], bool] = lambda record: False
     refuse_read: bool = False
 
-    def read(self, slot: str) -> Record | None:
+    def read(self, slot: str) -> list[Record]:
         if self.refuse_read:
             raise JournalError("the store does not answer")
-        return self.records.get(slot)
+        return [self.records[slot]] if slot in self.records else []
 
     def write(self, slot: str, record: Record) -> None:
         if self.refuse_write(record):
@@ -232,7 +232,9 @@ class World:
 
 
 def scope(go: int = 0, first_try: bool = True, **changes: Any) -> Scope:
-    facts = {name: changes.pop(name) for name in ("map_index", "clears", "literal", "since") if name in changes}
+    facts = {
+        name: changes.pop(name) for name in ("map_index", "clears", "literal", "began", "since") if name in changes
+    }
     task = TaskIdentity("campaign", "hero", "manual__1", go=go, first_try=first_try, **facts)
     return make_scope(changes.pop("reuse_within", "dag_run"), namespace="test", task=task, **changes)
 
