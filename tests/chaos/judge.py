@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 
-from airflow_provider_runflow.runs.resolution import KEY_TRUST
 from tests.chaos.plan import NO_FENCE, Plan, make_plan
 from tests.chaos.play import Operators, Play, Seat, Stuck, Want, runflow_operator
 from tests.chaos.points import Hang
 from tests.chaos.world import SECRETS, ChaosWorld
+
+# The promise, not what the code under test makes of it: a key that is younger is a fence.
+KEY_IS_A_FENCE = timedelta(hours=1)
 
 
 @dataclass
@@ -88,7 +90,10 @@ def _judge(world: ChaosWorld, play: Play, problems: list[str]) -> Verdict:
     double_paid = sum(extra for extra in over.values() if extra > 0)
     if double_paid:
         problems.append(f"paid twice: {over}, struck {world.points.struck}")
-    lost = 0 if play.stops or hung else _lost(world, [bill["run_id"] for bill in bills])
+    # A task that stopped says where to look; every other paid picture has to be there.
+    stopped = {want.name for _, want, _ in play.stops}
+    owed = [bill["run_id"] for bill in bills if _name(str(runs[bill["run_id"]].input["prompt"])) not in stopped]
+    lost = 0 if hung else _lost(world, owed)
     if lost:
         problems.append(f"{lost} paid pictures are lost, struck {world.points.struck}")
     fenced = [stop for stop in play.stops if _fence_left(world, *stop[:2])]
@@ -138,11 +143,11 @@ def _wrong(play: Play, runs: dict[str, object]) -> list[str]:
 def _fence_left(world: ChaosWorld, seat: Seat, want: Want) -> bool:
     """Whether something could have told what became of a request: then a task may not stop as unknown."""
     plan = world.plan
-    if plan.fences.lists and plan.fences.lag < KEY_TRUST.total_seconds():
+    if plan.fences.lists and plan.fences.lag < KEY_IS_A_FENCE.total_seconds():
         return True
     if plan.reuse_within == "destination" or (plan.mapped and not plan.keyed and seat.clears):
         return False  # bought by another DAG run or under another index: only a list tells
-    if world.now() - seat.asked[want] >= KEY_TRUST - timedelta(seconds=1):
+    if world.now() - seat.asked[want] >= KEY_IS_A_FENCE - timedelta(seconds=1):
         return False
     if plan.fences.journal:
         return not (plan.fences.forgets and seat.clears)

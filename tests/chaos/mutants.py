@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
@@ -21,7 +22,7 @@ from airflow_provider_runflow.client.sync import RunflowClient
 from airflow_provider_runflow.exceptions import SubmissionUncertainError
 from airflow_provider_runflow.operators import parts
 from airflow_provider_runflow.runs import engine as engines
-from airflow_provider_runflow.runs import identity
+from airflow_provider_runflow.runs import identity, resolution
 from airflow_provider_runflow.runs.engine import RunEngine
 from airflow_provider_runflow.runs.journal import Record
 from tests.chaos.judge import Verdict, try_plan
@@ -161,7 +162,15 @@ def _try_number_in_the_key() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _distrusts_the_key() -> Iterator[None]:
+    """A key is thought to be void after two seconds: the task stops although a fence works."""
+    with mock.patch.object(resolution, "KEY_TRUST", timedelta(seconds=2)):
+        yield
+
+
 MUTANTS = (
+    Mutant("the key distrusted after two seconds", _distrusts_the_key, ("the list is refused",)),
     Mutant(
         "no idempotency key", _no_key, ("the list is refused", "the list is days behind", "no journal, the list lags")
     ),

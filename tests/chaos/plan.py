@@ -154,7 +154,7 @@ def make_plan(seed: int) -> Plan:
 
 
 def _finale(dice: Random, mapped: int) -> tuple[str, ...]:
-    steps = ["clear", "edit", "again", "vary", *(["shift"] if mapped else [])]
+    steps = ["clear", "edit", "edit", "again", "vary", *(["shift"] if mapped else [])]
     return tuple(dice.choices(steps, k=dice.choice((0, 0, 1, 1, 2))))
 
 

@@ -105,9 +105,16 @@ def runflow_operator(world: ChaosWorld, seat: Seat, want: Want, try_number: int)
             variation=want.variation,
             item_key=want.key,
             metadata={"try": try_number} if plan.metadata_drift else None,
-            retries=plan.retries + (try_number % 3 if plan.edit_retries else 0),
+            retries=_retries(plan, try_number),
         )
     return operator
+
+
+def _retries(plan: Plan, try_number: int) -> int:
+    """The DAG file's number of retries, which somebody may edit at any time."""
+    if not plan.edit_retries or plan.retries >= 30:
+        return plan.retries
+    return Random(f"retries:{plan.seed}:{try_number}").choice((0, 1, 2, 3, 5))
 
 
 class Play:
@@ -153,8 +160,13 @@ class Play:
         return seats, wants
 
     def _edit(self, seats: list[Seat], wants: list[Want]) -> Any:
-        edited = [replace(want, name=f"{want.name[:-1]}e>") if self.dice.random() < 0.7 else want for want in wants]
-        return self._clear(seats, edited)
+        return self._clear(seats, [self._edited(want) for want in wants])
+
+    def _edited(self, want: Want) -> Want:
+        if self.dice.random() < 0.3:
+            return want
+        back = "e" in want.name and self.dice.random() < 0.5
+        return replace(want, name=want.name.replace("e>", ">") if back else f"{want.name[:-1]}e>")
 
     def _vary(self, seats: list[Seat], wants: list[Want]) -> Any:
         return self._clear(seats, [replace(want, variation=f"{want.variation or 1}2") for want in wants])
@@ -322,7 +334,8 @@ class Play:
                 finally:
                     self.nested -= 1
 
-        return {self.dice.randint(1, 24): strike}
+        # Few calls are made after the first hundred, and most within the first dozen.
+        return {self.dice.randint(1, self.dice.choice((12, 24, 60, 120))): strike}
 
     def _twin(self, seat: Seat, want: Want, ends: list[End]) -> None:
         """The task is delivered once more: two workers run the same try."""
