@@ -191,7 +191,7 @@ class TestReport:
 
     @pytest.mark.parametrize(
         ("index", "named", "shown"),
-        [(-1, None, "hero"), (0, None, "hero 0"), (0, "kettle_en-GB", "hero 0 (kettle_en-GB)")],
+        [(-1, None, "hero"), (0, None, "hero 0"), (0, "0", "hero 0"), (0, "kettle_en-GB", "hero 0 (kettle_en-GB)")],
     )
     def test_a_line_of_progress_begins_alike_before_and_after_the_item_has_its_name(
         self, index: int, named: str | None, shown: str
