@@ -307,13 +307,13 @@ class RunflowRunOperator(BaseOperator):
 
     def _bought(self, context: Any) -> str | None:
         """Return the id of the run that this task has, for messages; asks the journal if nothing else knows."""
-        from airflow_provider_runflow.operators.paid_run import recorded_run
+        from airflow_provider_runflow.operators.parts import recorded_run
 
         job: PaidRun | None = self.__dict__.get("_job")
         return (job.run_id if job else None) or recorded_run(context)
 
     def _paid_run(self, context: Any, pending: Mapping[str, Any] | None = None) -> PaidRun:
-        from airflow_provider_runflow.operators.paid_run import make_paid_run
+        from airflow_provider_runflow.operators.parts import make_paid_run
 
         if pending is None:
             self.before_request(context)

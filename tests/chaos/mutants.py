@@ -19,7 +19,7 @@ from unittest import mock
 import tests.conftest  # noqa: F401 - before Airflow: a home of its own
 from airflow_provider_runflow.client.sync import RunflowClient
 from airflow_provider_runflow.exceptions import SubmissionUncertainError
-from airflow_provider_runflow.operators import paid_run
+from airflow_provider_runflow.operators import parts
 from airflow_provider_runflow.runs import engine as engines
 from airflow_provider_runflow.runs import identity
 from airflow_provider_runflow.runs.engine import RunEngine
@@ -145,7 +145,7 @@ def _client_retries_unknown_posts() -> Iterator[None]:
 def _try_number_in_the_key() -> Iterator[None]:
     """Each try has a key of its own."""
     tries: list[int] = [0]
-    real_identity, real_key = paid_run._task_identity, identity.idempotency_key
+    real_identity, real_key = parts._task_identity, identity.idempotency_key
 
     def task_identity(context: Any, operator: Any) -> Any:
         tries[0] = context["ti"].try_number
@@ -155,7 +155,7 @@ def _try_number_in_the_key() -> Iterator[None]:
         return real_key(replace(scope, client_ref=f"{scope.client_ref}#{tries[0]}"), fingerprint, ordinal)
 
     with (
-        mock.patch.object(paid_run, "_task_identity", task_identity),
+        mock.patch.object(parts, "_task_identity", task_identity),
         mock.patch.object(engines, "idempotency_key", key),
     ):
         yield

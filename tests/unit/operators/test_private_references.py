@@ -121,6 +121,21 @@ class TestRetries:
         assert again(world, first, edit(world, shots / "cup.png", retries=3)).state == "success"
         assert (len(world.billed), uploads(world)) == (1, 1)
 
+    @needs_a_journal
+    @pytest.mark.parametrize("way", ["retried", "cleared"])
+    def test_a_file_that_is_gone_does_not_keep_a_paid_picture_from_landing(
+        self, world: World, shots: Path, way: str
+    ) -> None:
+        world.emulator.configure(queue_seconds=40)
+        first = world.run(edit(world, shots / "cup.png", retries=3, timeout=45))
+        assert first.state == "up_for_retry"
+        (shots / "cup.png").unlink()
+        second = (
+            world.clear(first) if way == "cleared" else again(world, first, edit(world, shots / "cup.png", retries=3))
+        )
+        assert second.state == "success"
+        assert len(world.billed) == 1
+
     def test_after_a_clear_a_replaced_file_is_another_request(self, world: World, shots: Path) -> None:
         first = world.run(edit(world, shots / "cup.png"))
         (shots / "cup.png").write_bytes(picture("blue"))
