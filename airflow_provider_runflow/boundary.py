@@ -15,6 +15,7 @@ from airflow_provider_runflow.compat import (
     AirflowTaskTimeout,
 )
 from airflow_provider_runflow.exceptions import (
+    AfterMoneyError,
     ApiError,
     BeforeMoneyError,
     LandingError,
@@ -24,12 +25,14 @@ from airflow_provider_runflow.exceptions import (
 )
 
 NOTHING_SUBMITTED = "Nothing was submitted"
-_WHAT_NEXT = re.compile(r"\bretr(y|ie[sd])\b|\bclear the task\b", re.IGNORECASE)
+_WHAT_NEXT = re.compile(r"\bretr(y|ie[sd])\b|\bclear (the task|this|it)\b", re.IGNORECASE)
 _NEXT = {
     "never": "It is not retried: correct the DAG or the connection, then clear the task.",
     "after": "A retry of the task helps after a pause.",
     "default": "Airflow retries it if tries are left, at no extra cost.",
 }
+# What is paid needs no correction of the DAG, which would buy another picture.
+_NOT_AGAIN = "It is not retried: clear the task once that is settled."
 
 
 @contextmanager
@@ -46,9 +49,6 @@ def airflow_errors(operator: Any, bought: Callable[[], str | None] = lambda: Non
     try:
         yield
     except RunflowError as raised:
-        conn_id = getattr(operator, "runflow_conn_id", None)
-        if conn_id and isinstance(raised, ApiError):
-            raised.told = f"Connection {conn_id!r}: {raised}"
         run_id = bought()
         error = _after_money(raised, run_id) if run_id and isinstance(raised, BeforeMoneyError) else raised
         text = on_call_text(error)
@@ -101,5 +101,6 @@ def on_call_text(error: RunflowError) -> str:
     if isinstance(error, ApiError) and error.help not in text:
         text = f"{text} {error.help}"
     if not _WHAT_NEXT.search(text):
-        text = f"{text} {_NEXT[error.retry]}"
+        paid = isinstance(error, AfterMoneyError) and error.retry == "never"
+        text = f"{text} {_NOT_AGAIN if paid else _NEXT[error.retry]}"
     return text

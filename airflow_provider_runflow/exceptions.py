@@ -123,6 +123,7 @@ class ApiError(BeforeMoneyError):
     :param request_id: a request id from the answer, if it carried one.
     :param retry_after: seconds that the server asked to wait.
     :param request: method and path of the request (never its query, body or headers).
+    :param connection: whose credentials or host are in question; the text begins with it.
     """
 
     help: ClassVar[str] = "A retry of the task may help."
@@ -137,6 +138,7 @@ class ApiError(BeforeMoneyError):
         request_id: str | None = None,
         retry_after: float | None = None,
         request: str = "",
+        connection: str = "",
     ) -> None:
         self.message = message
         self.status = status
@@ -145,17 +147,18 @@ class ApiError(BeforeMoneyError):
         self.request_id = request_id
         self.retry_after = retry_after
         self.request = request
+        self.connection = connection
         super().__init__(message)
 
     def __str__(self) -> str:
         if self.told:
             return self.told
         said = [f"HTTP {self.status}" if self.status else "", self.code or ""]
-        head = " ".join(part for part in said if part)
-        text = f"{head}: {self.message}" if head else self.message
+        parts = (self.connection, " ".join(part for part in said if part), self.message)
+        text = ": ".join(part for part in parts if part)
         fields = "; ".join(field_error(error) for error in self.errors)
         if fields:
-            text += f" [{fields}]"
+            text = f"{text.rstrip('.')} [{fields}]"
         tail = [self.request, f"request id {self.request_id}" if self.request_id else ""]
         tail_text = ", ".join(part for part in tail if part)
         return f"{text.rstrip('.')} ({tail_text})" if tail_text else text

@@ -71,7 +71,7 @@ def write_contact_sheet(page: Path, results: list[TaskResult], *, note: str, now
     page.write_text(
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_count(len(made))} by Runflow and Airflow</title>\n<style>{STYLE}</style>\n"
+        f"<title>{_count(made, missing)} by Runflow and Airflow</title>\n<style>{STYLE}</style>\n"
         f"<body>\n{body}\n</body>\n</html>\n",
         encoding="utf-8",
     )
@@ -95,14 +95,16 @@ def _header(results: list[TaskResult], made: list[Picture], missing: list[TaskRe
     }
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in totals.items())
     return (
-        f"<header><h1>{_count(len(made))} by Runflow and Airflow</h1>"
+        f"<header><h1>{_count(made, missing)} by Runflow and Airflow</h1>"
         f"<p>Each picture is one task, paid for once and stored as it came. {escape(note)}</p>"
         f'<dl class="totals">{items}</dl></header>'
     )
 
 
-def _count(pictures_made: int) -> str:
-    return "1 picture" if pictures_made == 1 else f"{pictures_made} pictures"
+def _count(made: list[Picture], missing: list[TaskResult]) -> str:
+    wanted = len(made) + len(missing)
+    some = f"{len(made)} of {wanted}" if missing else str(wanted)
+    return f"{some} {'picture' if wanted == 1 else 'pictures'}"
 
 
 def _section(page: Path, dag_id: str, made: list[tuple[str, Picture]]) -> str:

@@ -26,7 +26,7 @@ from typing import Any
 from scripts.airflow_api import AirflowApi
 from scripts.consent import DEFAULT_BASE_URL, Refused, ask, is_on
 from scripts.contact_sheet import write_contact_sheet
-from scripts.demo_report import TaskResult, collect, in_words, label, money, pictures, total_cost
+from scripts.demo_report import TaskResult, collect, in_words, money, pictures, progress_label, total_cost
 from scripts.demo_services import Emulator, LocalS3
 from scripts.leak_check import PRESIGNED, count_files, find_leaks
 from scripts.processes import Program, ProgramFailed, interruptible, stop, uninterrupted
@@ -159,7 +159,7 @@ class Demo:
     def note(self) -> str:
         if self.choices.live:
             return "Drawn by the real Runflow, billed to your account."
-        return "Drawn by the local emulator in play money: nothing was really billed."
+        return "Placeholder art with the prompt written on it, drawn by the local emulator: nothing was really billed."
 
     def start(self, stack: contextlib.ExitStack) -> AirflowStack:
         """Brings up the services at once, then Airflow; whatever started is stopped with `stack`."""
@@ -285,7 +285,7 @@ class Progress:
         self._told[who] = (state, instance["try_number"])
         if state == "running" and seen:
             return  # resumed after its deferral: the end follows at once
-        self._clock.say(f"{instance['dag_id']}  {label(instance):<24}  {SHOWN_STATES[state]}")
+        self._clock.say(f"{instance['dag_id']}  {progress_label(instance):<26}  {SHOWN_STATES[state]}")
 
 
 def stay(airflow: AirflowStack, clock: Clock) -> None:

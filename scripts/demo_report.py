@@ -103,6 +103,15 @@ def label(instance: Mapping[str, Any]) -> str:
     return f"{instance['task_id']} {instance['rendered_map_index'] or instance['map_index']}"
 
 
+def progress_label(instance: Mapping[str, Any]) -> str:
+    """`variant 0`, and `variant 0 (kettle_en-GB)` once Airflow knows the item's name."""
+    if instance["map_index"] < 0:
+        return str(instance["task_id"])
+    index, named = str(instance["map_index"]), instance["rendered_map_index"]
+    # Airflow gives the index for a name until it has rendered one.
+    return f"{instance['task_id']} {index}" + (f" ({named})" if named and named != index else "")
+
+
 def _share(cost: str | None, images: int) -> Decimal | None:
     return Decimal(cost) / images if cost is not None and images else None
 

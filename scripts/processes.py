@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from types import FrameType
 import psutil
 
 from scripts.waiting import wait_for
+
+#: A silent end of that length needs no explanation.
+PATIENT_SECONDS = 3.0
 
 
 class ProgramFailed(RuntimeError):
@@ -114,8 +118,11 @@ def stop(programs: Sequence[Program], *, grace: float = 20.0) -> None:
     for program in programs:
         if program.running:
             program.signal(signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while time.monotonic() < deadline and any(program.running for program in programs):
+    began, told = time.monotonic(), False
+    while (passed := time.monotonic() - began) < grace and (left := [p.name for p in programs if p.running]):
+        if passed > PATIENT_SECONDS and not told:
+            told = True
+            print(f"Waiting for {', '.join(left)} to end, {grace:.0f} s at most.", file=sys.stderr, flush=True)
         time.sleep(0.05)
     for program in programs:
         program.reap()

@@ -24,6 +24,7 @@ class Account:
     :param api_key: Bearer token; never part of the representation.
     :param organization_id: sent as ``X-Organization-Id``; ``None`` means the key's own organisation.
     :param request_timeout: seconds that one HTTP request may take.
+    :param name: where it comes from, such as ``Connection 'runflow_default'``: errors about it begin with that.
     :raises ConfigurationError: when the base URL is not http(s), the key is empty, key or organisation cannot be sent
         in a header, or the time-out is not between 0 and 3600 seconds.
     """
@@ -32,6 +33,7 @@ class Account:
     api_key: str = field(default="", repr=False)
     organization_id: str | None = None
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
+    name: str = ""
 
     def __post_init__(self) -> None:
         try:

@@ -7,7 +7,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -37,7 +36,6 @@ class AsyncRunflowClient:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.account = account
-        self._host = urlsplit(account.base_url).netloc
         self._sleep = sleep
         self._uniform = uniform
         self._http = httpx.AsyncClient(transport=transport, **protocol.client_options(account))
@@ -83,4 +81,4 @@ class AsyncRunflowClient:
         try:
             return protocol.read_answer(call, self.account, await self._http.request(**protocol.send_options(call)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return protocol.read_failure(call, self._host, error)
+            return protocol.read_failure(call, self.account, error)

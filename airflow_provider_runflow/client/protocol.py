@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -49,6 +49,8 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     409: ConflictError,
     429: RateLimitedError,
 }
+# Answers about key, balance, scopes and account, so that the connection is where to look.
+_OF_THE_CONNECTION = frozenset({401, 402, 403, 404})
 # Raised before a byte of the request reached Runflow. ProxyError: the proxy opened no way there; LocalProtocolError: a
 # header that cannot be written.
 _NEVER_SENT = (
@@ -229,8 +231,9 @@ def read_answer(call: Call[Any], account: Account, response: httpx.Response) -> 
     return Failure(error, Effect.UNKNOWN)
 
 
-def read_failure(call: Call[Any], host: str, error: httpx.HTTPError | httpx.InvalidURL) -> Failure:
+def read_failure(call: Call[Any], account: Account, error: httpx.HTTPError | httpx.InvalidURL) -> Failure:
     """Turn an httpx error into a :class:`Failure` that tells whether the request may have taken effect."""
+    host = urlsplit(account.base_url).netloc
     said = str(error) or type(error).__name__
     what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "could not be reached"
     advice = f"A firewall must allow {host}."
@@ -238,7 +241,7 @@ def read_failure(call: Call[Any], host: str, error: httpx.HTTPError | httpx.Inva
         advice = "Nothing listens there, or a firewall refuses: check the connection's host."
     message = f"{host} {what} ({type(error).__name__}: {said}). {advice}"
     effect = Effect.NONE if isinstance(error, _NEVER_SENT) else Effect.UNKNOWN
-    return Failure(TransportError(message, request=str(call)), effect)
+    return Failure(TransportError(message, request=str(call), connection=account.name), effect)
 
 
 def _effect_of(status: int) -> Effect:
@@ -265,6 +268,7 @@ def _error_of(call: Call[Any], account: Account, response: httpx.Response) -> Ap
         request_id=_request_id(response, body),
         retry_after=_retry_after(response),
         request=str(call),
+        connection=account.name if status in _OF_THE_CONNECTION else "",
     )
 
 

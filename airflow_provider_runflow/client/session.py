@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -36,7 +35,6 @@ class Session:
     ) -> None:
         self.account = account
         self.transport = transport
-        self._host = urlsplit(account.base_url).netloc
         self._sleep = sleep
         self._uniform = uniform
         self._http = httpx.Client(transport=transport, **protocol.client_options(account))
@@ -96,4 +94,4 @@ class Session:
         try:
             return protocol.read_answer(call, self.account, self._http.request(**protocol.send_options(call)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return protocol.read_failure(call, self._host, error)
+            return protocol.read_failure(call, self.account, error)

@@ -62,6 +62,7 @@ def read_connection(conn: Any, extra: Mapping[str, Any]) -> Settings:
             api_key=conn.password or "",
             organization_id=_text(extra, "organization_id"),
             request_timeout=timeout,
+            name=f"Connection {conn.conn_id!r}",
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"Connection {conn.conn_id!r}: {error}") from None

@@ -77,12 +77,12 @@ class ImageModel:
         Check parameters and return the ``input`` object to send.
 
         :param parameters: by name; those that are ``None`` are not sent.
-        :param skip: names whose values are not known yet (templates); their errors are left for later, and
-            an empty dict is returned when there were some.
+        :param skip: names whose values are not known yet (templates): they are not looked at, and what is returned
+            lacks them.
         :param called: what the caller calls a parameter, where that differs from its name here; for messages.
         :raises InvalidRequestError: naming each parameter, its value and the rule that it breaks.
         """
-        given = {name: value for name, value in parameters.items() if value is not None}
+        given = {name: value for name, value in parameters.items() if value is not None and name not in skip}
         try:
             return self.input.model_validate(given).wire()
         except ValidationError as invalid:
@@ -90,7 +90,7 @@ class ImageModel:
             wrong = [_sentence(error, names) for error in invalid.errors() if error["loc"][0] not in skip]
         if wrong:
             raise InvalidRequestError(f"{self.id}: " + " ".join(wrong))
-        return {}
+        return given  # all that is wrong with it is what it lacks
 
     def estimate(self, wire_input: Mapping[str, Any]) -> Decimal:
         """Estimated price in USD of one run with this input, which may lack what the price does not depend on."""

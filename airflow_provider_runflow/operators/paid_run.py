@@ -23,7 +23,7 @@ from airflow_provider_runflow.operators.delivery import Delivery
 from airflow_provider_runflow.runs.engine import SAFE_RETRY, RunEngine, Standing
 from airflow_provider_runflow.runs.identity import Request, Scope
 from airflow_provider_runflow.runs.journal import Record
-from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, money
+from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, money, not_kept
 from airflow_provider_runflow.runs.result import make_result, not_landed
 from airflow_provider_runflow.runs.waiting import READ_GRACE, timeout_of
 
@@ -236,13 +236,7 @@ class PaidRun:
             )
         if self.delivery is None:
             self._hand_over(record)
-            self.log.warning(
-                "Runflow run %s made %d pictures (%s), and nothing was landed: the only copy stays at Runflow and "
-                "expires within days. Set `destination` and clear the task to land them for $0.",
-                run.id,
-                len(run.output_urls),
-                money(run),
-            )
+            self.log.warning("%s", not_kept(run))
             return self._judged(make_result(record, run, not_landed(len(run.output_urls))), record)
         try:
             images = self.delivery.land(record, run)

@@ -46,6 +46,16 @@ def money(run: Run) -> str:
     return "the cost is not known yet" if run.cost is None else f"Runflow billed ${run.cost}"
 
 
+def not_kept(run: Run) -> str:
+    """Warn that a delivered run was landed nowhere (its URLs' life: reference, 6.4), and say how to rescue it."""
+    return (
+        f"NOT LANDED: Runflow run {run.id} made {len(run.output_urls)} picture(s) ({money(run)}), and their only copy "
+        "expires at Runflow after 24 hours to 3 days (the sources differ). To rescue them for $0, run "
+        f"RunflowToS3Operator or RunflowToObjectStorageOperator with runflow_run_id={run.id!r}. Set `destination`, so "
+        "that the next ones are kept."
+    )
+
+
 def fate(run: Run) -> str:
     """Say how a run ended without pictures, and what happened to the money; no full stop at its end."""
     if run.status_code == "cancelled":

@@ -24,6 +24,7 @@ from airflow_provider_runflow.exceptions import (
 MAX_BACKOFF = 60.0
 # A run may be unknown to a reader for a moment after it was created; how long is documented nowhere.
 NOT_FOUND_FOR = timedelta(seconds=60)
+GOES_ON = "the run itself goes on, and is billed if it succeeds"
 
 
 @dataclass(frozen=True)
@@ -110,19 +111,22 @@ class Poll:
                 return GiveUp(error)
         wait = min(MAX_BACKOFF, self.interval * 2 ** min(self._errors, 6)) * self.jitter(0.5, 1.0)
         wait = max(wait, error.retry_after or 0.0)
-        until = self.deadline.astimezone(timezone.utc)
-        self.warn(
-            f"Runflow run {self.run_id} cannot be read: {error}. The wait goes on until {until:%H:%M} UTC, next look "
-            f"in {wait:.0f} s; the run itself goes on, and is billed if it succeeds."
-        )
+        # Of a run that Runflow does not know nothing can be said.
+        money = "" if self._missing_since else f"; {GOES_ON}"
+        self.warn(f"Runflow run {self.run_id} cannot be read: {error}. {self._next(wait, now)}{money}.")
         return self._again(wait, now)
 
     def on_unreadable_connection(self, error: ConfigurationError, now: datetime) -> Outcome:
         """Decide when the connection itself cannot be read: a secrets backend may be down for a while."""
         self._errors += 1
         wait = min(MAX_BACKOFF, self.interval * 2 ** min(self._errors, 6))
-        self.warn(f"{error} The wait for Runflow run {self.run_id} goes on; next look in {wait:.0f} s.")
+        self.warn(f"{error} Runflow run {self.run_id}: {self._next(wait, now)}; {GOES_ON}.")
         return self._again(wait, now, reconnect=True)
+
+    def _next(self, wait: float, now: datetime) -> str:
+        until, today = self.deadline.astimezone(timezone.utc), now.astimezone(timezone.utc).date()
+        told = f"{until:%H:%M} UTC" if until.date() == today else f"{until:%Y-%m-%d %H:%M} UTC"
+        return f"The wait goes on until {told}, next look in {wait:.0f} s"
 
     def _again(self, seconds: float, now: datetime, *, reconnect: bool = False) -> Sleep | Late:
         left = (self.deadline - now).total_seconds()

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_runflow import exceptions
 from airflow_provider_runflow.boundary import airflow_errors, on_call_text, sensor_errors
+from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.compat import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -32,6 +33,7 @@ from airflow_provider_runflow.exceptions import (
     ServiceUnavailableError,
     SubmissionUncertainError,
 )
+from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of
 
 
 def every(base: type[RunflowError]) -> list[type[RunflowError]]:
@@ -45,7 +47,6 @@ class Operator:
     """As much of one as the boundary looks at."""
 
     has_retry_policy: bool = False
-    runflow_conn_id: str = ""
     lines: list[str] = field(default_factory=list)
 
     @property
@@ -106,11 +107,6 @@ class TestWhatAirflowSees:
             "the task may help."
         )
         assert (error.status, error.retry_after) == (503, 7)
-
-    def test_an_answer_of_the_api_names_the_connection(self) -> None:
-        operator = Operator(runflow_conn_id="runflow_staging")
-        seen = raised_by(operator, AuthenticationError("Invalid API key.", status=401))
-        assert str(seen).startswith("Connection 'runflow_staging': HTTP 401: Invalid API key. Nothing was submitted")
 
     def test_what_is_told_twice_is_told_once(self) -> None:
         error = JournalError("100 %s full")
@@ -185,6 +181,16 @@ class TestWhatIsSaidAboutTheMoney:
     def test_each_says_what_a_retry_does(self, kind: type[RunflowError]) -> None:
         said = on_call_text(kind("It broke.")).lower()
         assert ("clear the task" in said) if kind.retry == "never" else ("retr" in said)
+
+    def test_after_money_nobody_is_told_to_change_what_would_buy_another_picture(self) -> None:
+        billed = failure_of(Run(id="run-1", status_code="failed", cost="0.133"))
+        assert on_call_text(billed).endswith(
+            "buys a new picture. It is not retried: clear the task once that is settled."
+        )
+
+    def test_what_says_it_all_gets_no_second_sentence(self) -> None:
+        error = cancellation_of(Run(id="run-1", status_code="cancelled"))
+        assert on_call_text(error) == str(error)
 
     @pytest.mark.parametrize("kind", every(ApiError))
     def test_an_answer_of_the_api_comes_with_what_to_do(self, kind: type[ApiError]) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import email.utils
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -264,7 +265,7 @@ class TestEffect:
         ids=lambda error: type(error).__name__,
     )
     def test_what_failed_before_a_byte_reached_runflow_took_no_effect(self, error: httpx.HTTPError) -> None:
-        assert protocol.read_failure(GET, "api.runflow.test", error).effect is Effect.NONE
+        assert protocol.read_failure(GET, ACCOUNT, error).effect is Effect.NONE
 
     @pytest.mark.parametrize(
         "error",
@@ -280,19 +281,26 @@ class TestEffect:
         ids=lambda error: type(error).__name__,
     )
     def test_what_failed_later_may_have(self, error: httpx.HTTPError) -> None:
-        assert protocol.read_failure(GET, "api.runflow.test", error).effect is Effect.UNKNOWN
+        assert protocol.read_failure(GET, ACCOUNT, error).effect is Effect.UNKNOWN
 
     def test_the_message_names_the_host_that_a_firewall_must_allow(self) -> None:
-        failure = protocol.read_failure(GET, "api.runflow.test", httpx.ConnectError("no route"))
+        failure = protocol.read_failure(GET, ACCOUNT, httpx.ConnectError("no route"))
         assert str(failure.error) == (
             "api.runflow.test could not be reached (ConnectError: no route). A firewall must allow api.runflow.test "
             "(GET /v1/runs/1)"
         )
 
+    def test_the_connection_is_named_where_it_is_what_to_correct(self) -> None:
+        account = replace(ACCOUNT, name="Connection 'brand'")
+        unreached = protocol.read_failure(GET, account, httpx.ConnectTimeout("slow")).error
+        answers = [protocol.read_answer(GET, account, says(status)).error for status in (401, 402, 403, 404)]
+        assert all(str(error).startswith("Connection 'brand': ") for error in (unreached, *answers))
+        assert "brand" not in str(protocol.read_answer(GET, account, says(503)).error)
+
     def test_a_refused_connection_is_not_blamed_on_a_firewall_alone(self) -> None:
-        failure = protocol.read_failure(GET, "api.runflow.test", httpx.ConnectError("Connection refused"))
+        failure = protocol.read_failure(GET, ACCOUNT, httpx.ConnectError("Connection refused"))
         assert "Nothing listens there, or a firewall refuses: check the connection's host" in str(failure.error)
 
     def test_a_time_out_is_named_as_one_even_when_httpx_has_no_words_for_it(self) -> None:
-        failure = protocol.read_failure(GET, "api.runflow.test", httpx.ReadTimeout(""))
+        failure = protocol.read_failure(GET, ACCOUNT, httpx.ReadTimeout(""))
         assert "did not answer in time (ReadTimeout: ReadTimeout)" in str(failure.error)

@@ -263,10 +263,13 @@ class TestTheConnectionTest:
     @pytest.mark.parametrize(
         ("answer", "said"),
         [
-            (says(401, {"code": "UNAUTHORIZED", "message": "Invalid API key."}), "HTTP 401 UNAUTHORIZED: Invalid API"),
+            (
+                says(401, {"code": "UNAUTHORIZED", "message": "Invalid API key."}),
+                "Connection 'runflow_default': HTTP 401 UNAUTHORIZED: Invalid API",
+            ),
             (
                 says(403, {"code": "EMAIL_NOT_VERIFIED", "message": "Verify."}),
-                "HTTP 403 EMAIL_NOT_VERIFIED: Verify (GET",
+                "Connection 'runflow_default': HTTP 403 EMAIL_NOT_VERIFIED: Verify (GET",
             ),
             (says(429), "HTTP 429 SOME_CODE: said 429"),
             (says(503), "HTTP 503 SOME_CODE: said 503"),
@@ -274,11 +277,17 @@ class TestTheConnectionTest:
             (httpx.Response(200, content=b"<html>Wi-Fi</html>"), "HTTP 200: the answer is not JSON"),
             (
                 httpx.ConnectError("refused"),
-                "api.runflow.io could not be reached (ConnectError: refused). Nothing listens",
+                "Connection 'runflow_default': api.runflow.io could not be reached (ConnectError: refused). Nothing",
             ),
-            (httpx.ConnectTimeout(""), "api.runflow.io did not answer in time (ConnectTimeout: ConnectTimeout)"),
-            (httpx.ReadTimeout("slow"), "api.runflow.io did not answer in time"),
-            (httpx.ProxyError("407"), "api.runflow.io could not be reached (ProxyError: 407)"),
+            (
+                httpx.ConnectTimeout(""),
+                "Connection 'runflow_default': api.runflow.io did not answer in time (ConnectTimeout: ConnectTimeout)",
+            ),
+            (httpx.ReadTimeout("slow"), "Connection 'runflow_default': api.runflow.io did not answer in time"),
+            (
+                httpx.ProxyError("407"),
+                "Connection 'runflow_default': api.runflow.io could not be reached (ProxyError: 407)",
+            ),
             (RuntimeError("the transport is broken"), "RuntimeError: the transport is broken"),
             (UnicodeError("idna"), "UnicodeError: idna"),
         ],

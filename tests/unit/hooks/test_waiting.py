@@ -169,12 +169,14 @@ class TestARunThatRunflowKeepsDenying:
             wait()
         assert 60 <= world.passed(start) <= 120
         assert str(caught.value) == (
-            f"Runflow does not know run {RUN_ID}: HTTP 404 RUN_NOT_FOUND: No such run (GET /v1/runs/{RUN_ID}). "
+            f"Runflow does not know run {RUN_ID}: Connection 'runflow_default': HTTP 404 RUN_NOT_FOUND: No such run "
+            f"(GET /v1/runs/{RUN_ID}). "
             "It belongs to another account, or is no longer kept, so whether it was billed is not known here. Nothing "
             "more is submitted. Correct the connection and clear the task: if the run is there, the task attaches to "
             "it for $0."
         )
         assert caught.value.retry == "never"
+        assert not any("billed" in line for line in world.log.lines)
 
     def test_the_minute_starts_anew_after_every_time_it_was_seen(self, world: World) -> None:
         start = world.now
@@ -238,7 +240,9 @@ class TestAConnectionThatVanishesMeanwhile:
 
         world.monkeypatch.setattr(world.clock, "sleep", sleep)
         assert wait().status_code == "succeeded"
-        assert any("cannot be read" in line and "goes on; next look in" in line for line in world.log.lines)
+        assert any(
+            "cannot be read" in line and "goes on until 10:30 UTC, next look in" in line for line in world.log.lines
+        )
 
     def test_at_the_deadline_the_error_speaks_of_the_run_that_bills_and_not_of_the_connection(
         self, world: World

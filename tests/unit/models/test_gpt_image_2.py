@@ -171,10 +171,17 @@ class TestTemplatesAtParseTime:
 
     def test_a_size_within_a_template_is_left_for_later(self) -> None:
         size = {"width": "{{ w }}", "height": 1360}
-        assert GPT_IMAGE_2.validate({**CAT, "image_size": size}, skip={"image_size"}) == {}
+        assert GPT_IMAGE_2.validate({**CAT, "image_size": size}, skip={"image_size"}) == CAT
 
-    def test_a_skipped_value_that_happens_to_be_right_changes_nothing(self) -> None:
-        assert GPT_IMAGE_2.validate(CAT, skip={"prompt"}) == CAT
+    @pytest.mark.parametrize(
+        "size", ["{{ {'width': 1088, 'height': 1360} }}", "{{ ['a'] }}", "{% if x %}auto{% endif %}"]
+    )
+    def test_a_template_is_never_read_as_a_value(self, size: str) -> None:
+        given = {**CAT, "num_images": 4, "image_size": size}
+        assert GPT_IMAGE_2.validate(given, skip={"image_size"}) == {**CAT, "num_images": 4}
+
+    def test_what_is_known_beside_a_template_is_returned(self) -> None:
+        assert GPT_IMAGE_2.validate({**CAT, "num_images": 4}, skip={"prompt"}) == {"num_images": 4}
 
 
 class TestEstimates:

@@ -112,7 +112,12 @@ class TestWithoutADestination:
         result = world.result(world.run(world.operator(destination=None, num_images=2)))
         assert [image["index"] for image in result["images"]] == [0, 1]
         assert {image["uri"] for image in result["images"]} == {None}
-        assert "the only copy of the pictures stays at Runflow, where it expires" in _logged(caplog, capsys)
+        logged = _logged(caplog, capsys)
+        assert "the only copy of the pictures stays at Runflow, where it expires" in logged
+        said_last = logged[logged.index("NOT LANDED") :]
+        assert f"Runflow run {result['run_id']} made 2 picture(s) (Runflow billed $0.018000)" in said_last
+        assert "their only copy expires at Runflow after 24 hours to 3 days" in said_last
+        assert f"RunflowToObjectStorageOperator with runflow_run_id='{result['run_id']}'" in said_last
 
     def test_the_default_destination_of_the_configuration_is_used(
         self, world: World, monkeypatch: pytest.MonkeyPatch
@@ -400,7 +405,7 @@ class TestTheApiSaysNo:
         world.emulator.add_fault(route="get", effect="status", status=401, code="UNAUTHORIZED", after=1)
         outcome = world.run(world.operator(retries=3))
         assert outcome.state == "failed"
-        assert "cannot be read any more: HTTP 401 UNAUTHORIZED" in str(outcome.error)
+        assert "cannot be read any more: Connection 'runflow_default': HTTP 401 UNAUTHORIZED" in str(outcome.error)
         assert "attaches to this run for $0" in str(outcome.error)
 
     def test_a_wrong_value_in_a_mapped_task_fails_at_once_and_costs_nothing(self, world: World) -> None:

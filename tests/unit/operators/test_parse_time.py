@@ -75,6 +75,8 @@ def test_several_wrong_parameters_are_named_at_once() -> None:
         {"quality": "{{ params.quality }}"},
         {"image_size": "{{ params.size }}"},
         {"image_size": {"width": "{{ params.w }}", "height": 1024}},
+        {"image_size": "{{ {'width': 1088, 'height': 1360} }}"},
+        {"image_size": "{{ ['a'] }}"},
         {"num_images": "{{ params.n }}"},
         {"destination": "{{ var.value.bucket }}"},
         {"metadata": {"airflow_of": "{{ ds }}"}},

@@ -15,7 +15,7 @@ import pytest
 from scripts.consent import Refused
 from scripts.contact_sheet import write_contact_sheet
 from scripts.demo import Choices, confirm_cost, output_folder, put_aside, run_demo
-from scripts.demo_report import Picture, TaskResult, in_words, money
+from scripts.demo_report import Picture, TaskResult, in_words, money, progress_label
 from scripts.leak_check import find_leaks
 from scripts.stack import own_environment
 
@@ -180,7 +180,23 @@ class TestReport:
     def test_a_demo_that_made_nothing_still_has_a_page(self, tmp_path: Path) -> None:
         page = tmp_path / "index.html"
         write_contact_sheet(page, [BLOCKED], note="", now=NOW)
-        assert "0 pictures" in page.read_text()
+        assert "0 of 1 picture by" in page.read_text()
+
+    def test_it_counts_what_was_wanted_too(self, tmp_path: Path) -> None:
+        page = tmp_path / "index.html"
+        write_contact_sheet(page, [made(landed(tmp_path, png(8, 6))), BLOCKED], note="", now=NOW)
+        assert "<h1>1 of 2 pictures by" in page.read_text()
+        write_contact_sheet(page, [made(landed(tmp_path, png(8, 6)))], note="", now=NOW)
+        assert "<h1>1 picture by" in page.read_text()
+
+    @pytest.mark.parametrize(
+        ("index", "named", "shown"),
+        [(-1, None, "hero"), (0, None, "hero 0"), (0, "0", "hero 0"), (0, "kettle_en-GB", "hero 0 (kettle_en-GB)")],
+    )
+    def test_a_line_of_progress_begins_alike_before_and_after_the_item_has_its_name(
+        self, index: int, named: str | None, shown: str
+    ) -> None:
+        assert progress_label({"task_id": "hero", "map_index": index, "rendered_map_index": named}) == shown
 
 
 class TestLeakCheck:

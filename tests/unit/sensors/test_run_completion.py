@@ -229,7 +229,7 @@ class TestTrouble:
         assert outcome.state == "failed"
         assert type(outcome.error) is AirflowFailException
         for part in (
-            f"Runflow run {unknown} cannot be read: HTTP 404 RUN_NOT_FOUND",
+            f"Runflow run {unknown} cannot be read: Connection 'runflow_default': HTTP 404 RUN_NOT_FOUND",
             "If there is such a run",
             "Correct the run id or the connection, then clear the task; it buys nothing.",
         ):
@@ -243,7 +243,7 @@ class TestTrouble:
         world.runflow.add_fault(route="get", effect="status", status=status)
         outcome = world.run(world.sensor(run_id=run_id, retries=3))
         assert outcome.state == "failed"
-        assert f"cannot be read: HTTP {status} {code}" in str(outcome.error)
+        assert f"cannot be read: Connection 'runflow_default': HTTP {status} {code}" in str(outcome.error)
         assert "Correct the run id or the connection, then clear the task" in str(outcome.error)
         assert "rf_live" not in str(outcome.error)
 

@@ -229,7 +229,9 @@ class TestARunThatIsNotThere:
     def test_one_that_nobody_knows_says_what_to_check(self, world: World) -> None:
         ended = world.run("r-unknown", retries=3)
         assert ended.state == "failed"
-        assert "Runflow run r-unknown cannot be read: HTTP 404 RUN_NOT_FOUND" in str(ended.error)
+        assert "Runflow run r-unknown cannot be read: Connection 'runflow_default': HTTP 404 RUN_NOT_FOUND" in str(
+            ended.error
+        )
         assert "Correct the run id or the connection, then clear the task; it buys nothing." in str(ended.error)
 
     @pytest.mark.parametrize("status", [401, 403])
