@@ -23,12 +23,10 @@ from airflow_provider_runflow.exceptions import (
     AuthenticationError,
     BeforeMoneyError,
     ConflictError,
-    InsufficientCreditError,
     InvalidRequestError,
     JournalError,
     NotFoundError,
     PermissionDeniedError,
-    RequestRejectedError,
     RunUnreachableError,
     SubmissionUncertainError,
     SubmissionUnknownError,
@@ -45,7 +43,7 @@ from airflow_provider_runflow.runs.identity import (
     with_assets,
 )
 from airflow_provider_runflow.runs.journal import Journal, Record
-from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, look_up, read_or_wait, unread
+from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, look_up, may_deliver, read_or_wait, unread
 from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
 from airflow_provider_runflow.runs.recall import continued, landed_and_gone
 from airflow_provider_runflow.runs.resolution import Candidate, Land, LookAgain, Move, Stop, Submit, Unknown, Wait
@@ -124,20 +122,11 @@ class RunEngine:
         record = continued(self._known, request, self.scope, self.log)
         adopted = record is not None and record.client_ref != self.scope.client_ref
         before = any(known.go != self.scope.task.go for known in self._known)
-        return None if record and adopted and before and not self._may_deliver(record) else record
-
-    def _may_deliver(self, record: Record) -> bool:
-        """Whether what was bought in another scope may still bring pictures; if not, a clear buys new ones."""
-        if record.account != self.account or record.run_id is None:
-            return record.account == self.account
-        try:
-            run = self.api.get_run(record.run_id)
-        except NotFoundError:
-            # A run that is new may not be there for every reader yet.
-            return record.submitted_at is not None and self.clock.now() - record.submitted_at < NOT_FOUND_FOR
-        except ApiError:
-            return True
-        return run.is_delivered or not run.is_terminal
+        return (
+            None
+            if record and adopted and before and not may_deliver(self.api, record, self.account, self.clock.now())
+            else record
+        )
 
     def resolve(self, request: Request, record: Record | None, *, may_submit: bool = True) -> Standing | None:
         """
@@ -322,7 +311,9 @@ class RunEngine:
             if not intent.unsure:
                 # A definite no, so that nobody has to wonder later whether the intent was sent.
                 self._sent = False
-                self.remember(intent.moved("rejected" if _answers_the_key(refused) else "void", self.clock.now()))
+                self.remember(
+                    intent.moved("rejected" if resolution.answers_the_key(refused) else "void", self.clock.now())
+                )
             raise
         submitted = intent.moved("submitted", self.clock.now(), run_id=run.id, submitted_at=self.clock.now())
         self.remember(submitted)
@@ -415,8 +406,3 @@ class RunEngine:
             at=self.clock.now(),
             **more,
         )
-
-
-def _answers_the_key(refused: Exception) -> bool:
-    """Whether Runflow may repeat this answer for as long as the request comes under the same idempotency key."""
-    return isinstance(refused, (InsufficientCreditError, NotFoundError, RequestRejectedError))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from airflow_provider_runflow.client.log import Log
@@ -16,6 +17,8 @@ from airflow_provider_runflow.exceptions import (
 )
 from airflow_provider_runflow.runs import resolution
 from airflow_provider_runflow.runs.identity import Scope
+from airflow_provider_runflow.runs.journal import Record
+from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
 from airflow_provider_runflow.runs.resolution import Candidate
 
 LIST_FIELDS = (
@@ -100,3 +103,17 @@ def read_or_wait(api: RunsApi, run_id: str, log: Log) -> Run:
 def unread(run_id: str) -> Run:
     """Stand in for a run that exists but could not be read yet."""
     return Run(id=run_id, status_code="queued")
+
+
+def may_deliver(api: RunsApi, record: Record, account: str, now: datetime) -> bool:
+    """Whether what was bought in another scope may still bring pictures; if not, a clear buys new ones."""
+    if record.account != account or record.run_id is None:
+        return record.account == account
+    try:
+        run = api.get_run(record.run_id)
+    except NotFoundError:
+        # A run that is new may not be there for every reader yet.
+        return record.submitted_at is not None and now - record.submitted_at < NOT_FOUND_FOR
+    except ApiError:
+        return True
+    return run.is_delivered or not run.is_terminal

@@ -30,7 +30,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from airflow_provider_runflow.client.wire import Run
-from airflow_provider_runflow.exceptions import AfterMoneyError
+from airflow_provider_runflow.exceptions import (
+    AfterMoneyError,
+    InsufficientCreditError,
+    NotFoundError,
+    RequestRejectedError,
+)
 from airflow_provider_runflow.runs.identity import METADATA_KEY, Scope
 from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, was_billed, will_fail_again
@@ -203,3 +208,8 @@ def _next_ordinal(record: Record | None) -> int:
     if record is None:
         return 0
     return record.ordinal + 1 if record.state == "rejected" else record.ordinal
+
+
+def answers_the_key(refused: Exception) -> bool:
+    """Whether Runflow may repeat this answer for as long as the request comes under the same idempotency key."""
+    return isinstance(refused, (InsufficientCreditError, NotFoundError, RequestRejectedError))
