@@ -42,7 +42,7 @@ from airflow_provider_runflow.runs.identity import (
     run_metadata,
     with_assets,
 )
-from airflow_provider_runflow.runs.journal import Journal, Record, State
+from airflow_provider_runflow.runs.journal import Journal, Record
 from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, look_up, may_deliver, read_or_wait, unread
 from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
 from airflow_provider_runflow.runs.recall import continued, landed_and_gone
