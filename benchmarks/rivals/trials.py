@@ -20,7 +20,7 @@ KINDS: dict[str, tuple[type[rivals.Rival] | None, bool]] = {
     "(b) the sample clients' retry loop": (rivals.SampleClient, False),
     "(c) ResumableJobMixin, sync": (rivals.Resumable, False),
     "(c) deferrable beside the mixin": (rivals.Deferring, True),
-    "(d) two-phase record, no look-up": (rivals.TwoPhase, False),
+    "(d) two-phase, resubmits in doubt": (rivals.TwoPhase, False),
 }
 
 
