@@ -170,7 +170,6 @@ def _distrusts_the_key() -> Iterator[None]:
 
 
 MUTANTS = (
-    Mutant("the key distrusted after two seconds", _distrusts_the_key, ("the list is refused",)),
     Mutant(
         "no idempotency key", _no_key, ("the list is refused", "the list is days behind", "no journal, the list lags")
     ),
