@@ -15,8 +15,8 @@ import os
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from airflow.providers.common.compat.sdk import AirflowSkipException  # the same name on every Airflow 3
 from airflow.sdk import DAG, ObjectStoragePath, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2EditOperator
 

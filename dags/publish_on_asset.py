@@ -22,7 +22,7 @@ HERO = Asset(name="weekly_hero_image", uri=f"{DESTINATION}/heroes/")
 def publish(triggering_asset_events: Any = None, ti: Any = None) -> list[str]:
     """Hand each new picture to the web site; here it is only named. Started by hand, there is none."""
     uris: list[str] = []
-    for event in (triggering_asset_events or {}).get(HERO, []):
+    for event in triggering_asset_events[HERO] if triggering_asset_events else []:
         source = {"dag_id": event.source_dag_id, "task_ids": event.source_task_id, "run_id": event.source_run_id}
         result = ti.xcom_pull(**source)
         uris += [image["uri"] for image in result["images"]]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 
 from tests.chaos.plan import NO_FENCE, Plan, make_plan
-from tests.chaos.play import Operators, Play, Seat, Stuck, Want, runflow_operator
+from tests.chaos.play import Halt, Operators, Play, Stuck, runflow_operator
 from tests.chaos.points import Hang
 from tests.chaos.world import SECRETS, ChaosWorld
 
@@ -91,13 +91,13 @@ def _judge(world: ChaosWorld, play: Play, problems: list[str]) -> Verdict:
     if double_paid:
         problems.append(f"paid twice: {over}, struck {world.points.struck}")
     # A task that stopped says where to look; every other paid picture has to be there.
-    stopped = {want.name for _, want, _ in play.stops}
+    stopped = {halt.want.name for halt in play.stops}
     owed = [bill["run_id"] for bill in bills if _name(str(runs[bill["run_id"]].input["prompt"])) not in stopped]
     lost = 0 if hung else _lost(world, owed)
     if lost:
         problems.append(f"{lost} paid pictures are lost, struck {world.points.struck}")
-    fenced = [stop for stop in play.stops if _fence_left(world, *stop[:2])]
-    problems += [f"stopped although a fence worked: {stop[2]}" for stop in fenced]
+    fenced = [halt for halt in play.stops if _fence_left(world.plan, halt)]
+    problems += [f"stopped although a fence worked: {halt.error}" for halt in fenced]
     problems += _wrong(play, runs)
     said = world.said()
     problems += [f"leaked {secret}" for secret in SECRETS if secret in said]
@@ -140,14 +140,14 @@ def _wrong(play: Play, runs: dict[str, object]) -> list[str]:
     return problems
 
 
-def _fence_left(world: ChaosWorld, seat: Seat, want: Want) -> bool:
+def _fence_left(plan: Plan, halt: Halt) -> bool:
     """Whether something could have told what became of a request: then a task may not stop as unknown."""
-    plan = world.plan
+    seat = halt.seat
     if plan.fences.lists and plan.fences.lag < KEY_IS_A_FENCE.total_seconds():
         return True
     if plan.reuse_within == "destination" or (plan.mapped and not plan.keyed and seat.clears):
         return False  # bought by another DAG run or under another index: only a list tells
-    if world.now() - seat.asked[want] >= KEY_IS_A_FENCE - timedelta(seconds=1):
+    if halt.at - seat.asked[halt.want] >= KEY_IS_A_FENCE - timedelta(seconds=1):
         return False
     if plan.fences.journal:
         return not (plan.fences.forgets and seat.clears)

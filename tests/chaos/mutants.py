@@ -177,6 +177,7 @@ MUTANTS = (
     Mutant("the journal written after the POST", _journal_after_the_post, ("no fence", "the key is ignored")),
     Mutant("the client retries unknown POSTs", _client_retries_unknown_posts, ("the key is ignored",)),
     Mutant("try_number in the key", _try_number_in_the_key, ("the list is refused", "the list is days behind")),
+    Mutant("the key distrusted after two seconds", _distrusts_the_key, ("the list is refused",)),
 )
 
 

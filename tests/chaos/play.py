@@ -60,6 +60,16 @@ class Seat:
 
 
 @dataclass(frozen=True)
+class Halt:
+    """A task that stopped, since nothing could tell whether its request was bought; and when that was."""
+
+    seat: Seat
+    want: Want
+    error: SubmissionUnknownError
+    at: datetime
+
+
+@dataclass(frozen=True)
 class End:
     """How an attempt ended: Airflow's state, or ``killed`` or ``cleared``; and the error, if there was one."""
 
@@ -127,7 +137,7 @@ class Play:
         self.operators = operators
         #: For each name that may stand in a prompt: the distinct requests that it was bought for.
         self.asked: dict[str, set[Buy]] = {}
-        self.stops: list[tuple[Seat, Want, SubmissionUnknownError]] = []
+        self.stops: list[Halt] = []
         self.returned: list[tuple[Want, dict[str, Any]]] = []
         self.items = 0
         self.nested = 0
@@ -227,7 +237,7 @@ class Play:
             if self.plan.fences.forgets:
                 self.world.airflow.forget(seat.attempt)
         if isinstance(end.cause, SubmissionUnknownError):
-            self.stops.append((seat, want, end.cause))
+            self.stops.append(Halt(seat, want, end.cause, self.world.now()))
         if isinstance(end.cause, RunPartialError):
             seat.done = True
         ended = (SubmissionUnknownError, RunPartialError, RunBlockedError)
