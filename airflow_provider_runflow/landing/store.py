@@ -69,6 +69,9 @@ class Store(Protocol):
         :raises DestinationError: nothing is there, or it cannot be read.
         """
 
+    def names(self, limit: int) -> list[str] | None:
+        """Return every name below the prefix; None when there are more than ``limit``, or listing is not possible."""
+
     def put_file(self, name: str, path: Path, *, content_type: str, sha256: str, replace: bool) -> None:
         """
         Store a finished file, whole or not at all.

@@ -79,6 +79,10 @@ class PaidRun:
         """What resuming needs, without a journal and without rendering again: the record, as JSON."""
         return self.bought.record.to_json()
 
+    def take_up(self, record: Record) -> None:
+        """Go on with a run that is on record."""
+        self.standing = Standing(record, None, attached=True)
+
     def start(self) -> dict[str, Any] | None:
         """
         Find the request's pictures or its run, or submit it.

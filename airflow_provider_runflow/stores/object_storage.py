@@ -132,6 +132,21 @@ class ObjectStorageStore:
         except FileNotFoundError as error:
             raise DestinationError(f"read {self.uri(name)}: there is no such object") from error
 
+    def names(self, limit: int) -> list[str] | None:
+        """Return every name below the prefix; None when there are more than ``limit``."""
+        found: list[str] = []
+        try:
+            with self._naming("list", "", FileNotFoundError):
+                # The listing of now: what another task wrote a moment ago must not hide behind fsspec's cache.
+                self._fs.invalidate_cache()
+                for folder, _, files in self._fs.walk(self._root):
+                    found += [f"{folder}/{name}"[len(self._root) + 1 :] for name in files]
+                    if len(found) > limit:
+                        return None
+        except FileNotFoundError:
+            return []
+        return found
+
     def put_file(self, name: str, path: Path, *, content_type: str, sha256: str, replace: bool) -> None:
         """
         Store a finished file.

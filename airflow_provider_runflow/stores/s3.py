@@ -162,6 +162,19 @@ class S3Store:
         with self._read(name) as body:
             return hash_stream(body)
 
+    def names(self, limit: int) -> list[str] | None:
+        """Return every name below the prefix, 1,000 a call; None when there are more than ``limit``."""
+        found: list[str] = []
+        more: dict[str, str] = {}
+        while True:
+            page = self._call("list_objects_v2", None, Prefix=self.prefix, MaxKeys=1000, **more)
+            found += [each["Key"][len(self.prefix) :] for each in page.get("Contents", ())]
+            if len(found) > limit:
+                return None
+            if not page.get("IsTruncated"):
+                return found
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
     def put_file(self, name: str, path: Path, *, content_type: str, sha256: str, replace: bool) -> None:
         """
         Store a file with one ``put_object``, which S3 does whole or not at all.
