@@ -342,8 +342,7 @@ class RunEngine:
         mine = self.metadata
         if record is not None and record.metadata is not None:
             mine = {name: value for name, value in record.metadata.items() if name != METADATA_KEY}
-        go = None if self.journal.remembers else self.scope.task.go
-        metadata = run_metadata(self.scope, request, ordinal, mine, go=go)
+        metadata = run_metadata(self.scope, request, ordinal, mine, with_go=not self.journal.remembers)
         return replace(intent, since=intent.at, metadata=metadata)
 
     def _post(self, request: Request, intent: Record) -> Run:
