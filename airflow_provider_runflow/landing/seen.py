@@ -48,6 +48,14 @@ class SeenStore:
         """Store a JSON object."""
         self._store.put_json(name, data)
 
+    def read_document(self, name: str, max_bytes: int) -> bytes | None:
+        """Return the bytes of an object; None when it is missing or larger."""
+        return self._store.read_document(name, max_bytes) if name in self._names else None
+
+    def put_document(self, name: str, raw: bytes, *, content_type: str) -> None:
+        """Store bytes that are no picture."""
+        self._store.put_document(name, raw, content_type=content_type)
+
 
 def listed_names(store: Store | None) -> frozenset[str] | None:
     """Return all names of a store; None when there are too many, or the store cannot list them."""

@@ -90,6 +90,12 @@ class Store(Protocol):
     def put_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Store a JSON object, replacing what is there."""
 
+    def read_document(self, name: str, max_bytes: int) -> bytes | None:
+        """Return the bytes of an object; None when it is missing or larger."""
+
+    def put_document(self, name: str, raw: bytes, *, content_type: str) -> None:
+        """Store bytes that are no picture, replacing what is there; never public."""
+
 
 def is_sha256(value: object) -> bool:
     """Whether ``value`` is the lower-case hex form of a sha256."""

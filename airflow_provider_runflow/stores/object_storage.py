@@ -168,24 +168,33 @@ class ObjectStorageStore:
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return a JSON object of at most 1 MiB, None when there is none."""
+        raw = self.read_document(name, MAX_JSON_BYTES)
+        return None if raw is None else load_json(raw)
+
+    def put_json(self, name: str, data: Mapping[str, Any]) -> None:
+        """Store a JSON object, replacing what is there."""
+        self.put_document(name, dump_json(data), content_type="application/json")
+
+    def read_document(self, name: str, max_bytes: int) -> bytes | None:
+        """Return the bytes of an object; None when it is missing or larger."""
         try:
             with (
                 self._naming("read", name, FileNotFoundError),
                 self._fs.open(self._at(name), "rb") as stream,
             ):
-                return load_json(stream.read(MAX_JSON_BYTES + 1))
+                raw: bytes = stream.read(max_bytes + 1)
         except FileNotFoundError:
             return None
+        return raw if len(raw) <= max_bytes else None
 
-    def put_json(self, name: str, data: Mapping[str, Any]) -> None:
-        """Store a JSON object, replacing what is there."""
-        raw = dump_json(data)
+    def put_document(self, name: str, raw: bytes, *, content_type: str) -> None:
+        """Store bytes that are no picture, replacing what is there."""
         if self._local:
             self._write_local(name, iter([raw]), replace=True)
             return
         with self._naming("write", name):
             self._make_parent(name)
-            typed = {"content_type": "application/json"} if "content_type" in self._takes("pipe_file") else {}
+            typed = {"content_type": content_type} if "content_type" in self._takes("pipe_file") else {}
             self._fs.pipe_file(self._at(name), raw, **typed)
 
     def _at(self, name: str) -> str:

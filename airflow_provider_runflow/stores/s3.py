@@ -204,19 +204,29 @@ class S3Store:
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return a JSON object of at most 1 MiB, None when there is none."""
+        raw = self.read_document(name, MAX_JSON_BYTES)
+        return None if raw is None else load_json(raw)
+
+    def put_json(self, name: str, data: Mapping[str, Any]) -> None:
+        """Store a JSON object: encrypted and tagged as pictures are, but never with a public ACL."""
+        self.put_document(name, dump_json(data), content_type="application/json")
+
+    def read_document(self, name: str, max_bytes: int) -> bytes | None:
+        """Return the bytes of an object; None when it is missing or larger."""
         try:
             with self._read(name) as body:
-                return load_json(body.read(MAX_JSON_BYTES + 1))
+                raw: bytes = body.read(max_bytes + 1)
         except S3Error as error:
             if error.status == 404 and error.code != "NoSuchBucket":
                 return None
             raise
+        return raw if len(raw) <= max_bytes else None
 
-    def put_json(self, name: str, data: Mapping[str, Any]) -> None:
-        """Store a JSON object: encrypted and tagged as pictures are, but never with a public ACL."""
+    def put_document(self, name: str, raw: bytes, *, content_type: str) -> None:
+        """Store bytes that are no picture, as :meth:`put_json` does."""
         arguments = {key: value for key, value in self._arguments.items() if not _shows(key, value)}
-        arguments["ContentType"] = "application/json"
-        self._call("put_object", name, Body=dump_json(data), **arguments)
+        arguments["ContentType"] = content_type
+        self._call("put_object", name, Body=raw, **arguments)
 
     def _check_free(self, name: str) -> None:
         existing = self.stat(name)
