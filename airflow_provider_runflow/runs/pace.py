@@ -2,10 +2,10 @@
 """
 When a waiting run is worth the next look, without I/O.
 
-The rule: a look follows the one before after ``interval`` seconds. Only where no run can have ended by then, as far as the
-durations seen so far tell, it may be later: up to the moment when the youngest run can have ended, and up to
-:data:`STRETCH` intervals. So a run that takes as long as others did is noticed one interval after it ended at the latest,
-and one that is suddenly faster after :data:`STRETCH` intervals.
+The rule: a look follows the one before after ``interval`` seconds. Only where the last run cannot have ended by then,
+as far as the durations seen so far tell, it may be later: up to the moment when the youngest run can have ended, and up
+to :data:`STRETCH` intervals. So what takes as long as other runs did is noticed one interval after its end at the
+latest, and what is suddenly faster after :data:`STRETCH` intervals.
 """
 
 from __future__ import annotations

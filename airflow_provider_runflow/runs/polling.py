@@ -202,6 +202,5 @@ def backoff(
     interval: float, errors: int, jitter: Callable[[float, float], float], error: ApiError | None = None
 ) -> float:
     """Seconds to wait after so many failures in a row, and never less than the server asked for."""
-    wait = min(MAX_BACKOFF, interval * 2 ** min(errors, 6)) * jitter(0.5, 1.0)
-    asked: float | None = error.retry_after if error else None
-    return max(wait, asked or 0.0)
+    wait: float = min(MAX_BACKOFF, interval * 2 ** min(errors, 6)) * jitter(0.5, 1.0)
+    return max(wait, (error.retry_after if error else None) or 0.0)
