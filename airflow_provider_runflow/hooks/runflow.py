@@ -16,6 +16,7 @@ from airflow_provider_runflow.compat import BaseHook, aread_connection
 from airflow_provider_runflow.exceptions import ConnectionUnreadableError, RunflowError
 
 if TYPE_CHECKING:
+    from airflow_provider_runflow.client.account import Account
     from airflow_provider_runflow.client.assets import Asset
     from airflow_provider_runflow.client.asynchronous import AsyncRunflowClient
     from airflow_provider_runflow.client.callbacks import Callback
@@ -91,15 +92,13 @@ class RunflowHook(BaseHook):
         return self._client
 
     async def aget_client(self) -> AsyncRunflowClient:
-        """
-        Build an async client that reads runs. Close it with ``aclose()``.
+        """Build an async client that reads runs. Close it with ``aclose()``."""
+        return self.async_client((await self.aget_settings()).account)
 
-        All clients of a process share one TLS context; a client of its own for each trigger is then the cheapest way
-        that does not make them queue for one pool.
-        """
+    def async_client(self, account: Account) -> AsyncRunflowClient:
+        """Build an async client of an account that was read before; all of a process share one TLS context."""
         from airflow_provider_runflow.client.asynchronous import AsyncRunflowClient
 
-        account = (await self.aget_settings()).account
         return AsyncRunflowClient(
             account, transport=self.transport, sleep=self.clock.asleep, uniform=self.jitter.uniform
         )
