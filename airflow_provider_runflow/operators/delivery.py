@@ -160,7 +160,8 @@ class Delivery:
     :param replace: whether a foreign picture may be overwritten.
     :param labels: the item's labels.
     :param alt_text: alternative text for its pictures.
-    :param remembered: what a manifest says has landed for it before.
+    :param tags: of its pictures, where the store has tags.
+    :param remembered: what a manifest says has landed for it before, by fingerprint.
     """
 
     place: LandingPlace
@@ -169,7 +170,8 @@ class Delivery:
     scope: Scope
     labels: Mapping[str, str] = field(default_factory=dict)
     alt_text: str | None = None
-    remembered: Found | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    remembered: Mapping[str, Found] = field(default_factory=dict)
 
     def check(self, request: Request) -> None:
         """Find before the money is spent what would keep a picture from landing."""
@@ -179,10 +181,9 @@ class Delivery:
 
     def find(self, request: Request, scope: Scope) -> Found | None:
         """Find this very request's pictures: where a manifest says they are, else where they would land."""
-        if self.remembered is not None and scope is self.scope:
-            images = [image.as_dict() for image in self.remembered.images]
-            if self.place.still_there({"images": images}):
-                return self.remembered
+        told = self.remembered.get(request.fingerprint) if scope is self.scope else None
+        if told is not None and self.place.still_there({"images": [image.as_dict() for image in told.images]}):
+            return told
         return self.place.find_job(self.job(request, scope))
 
     def still_there(self, result: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
@@ -45,6 +46,8 @@ class Files:
         self._folder = Path(tempfile.mkdtemp(prefix="runflow-references-"))
         self._read: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._uploaded: dict[str, str] = {}
+        self._locks: dict[str, threading.Lock] = {}
 
     def close(self) -> None:
         """Remove the copies."""
@@ -73,7 +76,9 @@ class Files:
         """
         assets = {}
         for sha256 in sorted(hashes_in(request.input)):
-            assets[sha256] = known.get(sha256) or self._upload(hook, sha256)
+            with self._locks.setdefault(sha256, threading.Lock()):
+                ref = known.get(sha256) or self._uploaded.get(sha256) or self._upload(hook, sha256)
+                assets[sha256] = self._uploaded[sha256] = ref
         return assets
 
     def _upload(self, hook: RunflowHook, sha256: str) -> str:
@@ -146,42 +151,27 @@ def _allowed_path(address: str) -> Path:
     return path
 
 
-class TakesReferences(RunflowRunOperator):
+class ReadsFiles:
     """
-    Base of the operators that make pictures from pictures.
-
-    :param references: the pictures to work from, at least one: files in a bucket (``s3://``, ``gs://``, any scheme that
-        ``ObjectStoragePath`` knows) or under ``[runflow] allowed_local_paths`` (``file://``), https addresses that
-        Runflow can read, or ids such as ``runflow://assets/…``. Private files, PNG, JPEG, WebP or GIF of at most
-        50 MiB, are uploaded to Runflow and nowhere else. How many there may be is not documented; Runflow decides. A
-        file counts by its bytes; an https address whatever its query, since a presigned one is signed anew at each
-        try: for another picture behind the same path raise ``variation``. (templated)
-    :param mask: a picture that shows where to edit; as in ``references``. (templated)
-    :param references_conn_id: Airflow connection of the files' store. Default: the store's own, such as
-        ``aws_default``. (templated)
+    Reads the private files that requests refer to; for operators, which have ``model``, ``hook`` and
+    ``references_conn_id``.
     """
 
-    wire_names: ClassVar[Mapping[str, str]] = {"references": "image_urls", "mask": "mask_url"}
-    template_fields: Sequence[str] = ("references_conn_id", *RunflowRunOperator.template_fields)
+    model: str
+    hook: RunflowHook
+    references_conn_id: str | None
 
-    def __init__(
-        self,
-        *,
-        references: Sequence[str] | str,
-        mask: str | None = None,
-        references_conn_id: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.references = references
-        self.mask = mask
-        self.references_conn_id = references_conn_id
+    def stand_ins(self, value: Any, *, rendered: bool) -> Any:
+        """
+        Let the hash of each private file stand for it, as far as it can be read already.
 
-    def value_to_check(self, name: str, *, rendered: bool) -> Any:
-        """Let the hash of a private file stand for it, as far as it can be read already."""
-        value = super().value_to_check(name, rendered=rendered)
-        if name not in self.wire_names or value is None:
-            return value
+        :param value: an address, or a list of them.
+        :param rendered: the files can be read now.
+        :raises InvalidRequestError: an address that is none, or a file that Runflow would not take.
+        :raises ReferenceUnreadableError: the store does not hand a file out.
+        """
+        if value is None:
+            return None
         if rendered:
             from airflow_provider_runflow.models.references import without_text
 
@@ -212,6 +202,46 @@ class TakesReferences(RunflowRunOperator):
         files = self.__dict__.pop("_open_files", None)
         if files is not None:
             files.close()
+
+
+REFERENCE_NAMES: Mapping[str, str] = {"references": "image_urls", "mask": "mask_url"}
+
+
+class TakesReferences(ReadsFiles, RunflowRunOperator):
+    """
+    Base of the operators that make pictures from pictures.
+
+    :param references: the pictures to work from, at least one: files in a bucket (``s3://``, ``gs://``, any scheme that
+        ``ObjectStoragePath`` knows) or under ``[runflow] allowed_local_paths`` (``file://``), https addresses that
+        Runflow can read, or ids such as ``runflow://assets/…``. Private files, PNG, JPEG, WebP or GIF of at most
+        50 MiB, are uploaded to Runflow and nowhere else. How many there may be is not documented; Runflow decides. A
+        file counts by its bytes; an https address whatever its query, since a presigned one is signed anew at each
+        try: for another picture behind the same path raise ``variation``. (templated)
+    :param mask: a picture that shows where to edit; as in ``references``. (templated)
+    :param references_conn_id: Airflow connection of the files' store. Default: the store's own, such as
+        ``aws_default``. (templated)
+    """
+
+    wire_names: ClassVar[Mapping[str, str]] = REFERENCE_NAMES
+    template_fields: Sequence[str] = ("references_conn_id", *RunflowRunOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        references: Sequence[str] | str,
+        mask: str | None = None,
+        references_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.references = references
+        self.mask = mask
+        self.references_conn_id = references_conn_id
+
+    def value_to_check(self, name: str, *, rendered: bool) -> Any:
+        """Let the hash of a private file stand for it, as far as it can be read already."""
+        value = super().value_to_check(name, rendered=rendered)
+        return self.stand_ins(value, rendered=rendered) if name in self.wire_names else value
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Find or buy the run, wait for it, land it; or defer."""

@@ -33,6 +33,7 @@ def do_each(
     if threads == 1 or len(todo) == 1:
         for thing in todo:
             work(thing)
+            tell()
         return
     with ThreadPoolExecutor(min(threads, len(todo) or 1), thread_name_prefix="runflow") as pool:
         futures: set[Future[None]] = {pool.submit(work, thing) for thing in todo}
