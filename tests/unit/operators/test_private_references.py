@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from airflow_provider_runflow.exceptions import InvalidRequestError
 from airflow_provider_runflow.operators import references
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2EditOperator
 from tests.harness import HAS_TASK_STATE_STORE, Outcome
 from tests.unit.operators.conftest import World
+from tests.unit.stores.fakes import BucketFileSystem, buckets
 
 needs_a_journal = pytest.mark.skipif(not HAS_TASK_STATE_STORE, reason="the journal came with Airflow 3.3")
 
@@ -143,6 +146,50 @@ class TestRetries:
         assert len(world.billed) == 2
 
 
+class TestABucketThatIsNotOnS3:
+    @pytest.fixture(params=[None, "my_google"])
+    def conn_id(self, request: pytest.FixtureRequest) -> Iterator[str | None]:
+        """The connection that gs:// is behind, and nothing else is; the bucket has a cup."""
+        with buckets(request.param):
+            BucketFileSystem().pipe_file("/brand/shots/cup.png", picture())
+            yield request.param
+
+    def test_a_file_in_it_is_uploaded_and_the_picture_lands_in_it(self, world: World, conn_id: str | None) -> None:
+        at = f"{conn_id}@" if conn_id else ""
+        task = edit(world, "gs://brand/shots/cup.png", references_conn_id=conn_id, destination=f"gs://{at}brand/made")
+        outcome = world.run(task)
+        assert outcome.state == "success"
+        assert sent(world)[0].startswith("runflow://assets/")
+        (image,) = world.result(outcome)["images"]
+        assert image["uri"].startswith("gs://brand/made/")
+        assert BucketFileSystem().size(f"/{image['uri'].removeprefix('gs://')}") == image["size_bytes"]
+        assert set(BucketFileSystem.types.values()) == {"image/png"}
+
+    def test_a_retry_finds_what_landed_in_it(self, world: World, conn_id: str | None) -> None:
+        at = f"{conn_id}@" if conn_id else ""
+        task = edit(world, f"gs://{at}brand/shots/cup.png", destination=f"gs://{at}brand/made")
+        first = world.run(task)
+        world.airflow.states.clear()
+        assert world.clear(first).state == "success"
+        assert (world.posts, uploads(world)) == (1, 1)
+
+    def test_the_connection_in_the_address_wins(self, world: World) -> None:
+        with buckets("my_google"):
+            BucketFileSystem().pipe_file("/brand/cup.png", picture())
+            task = edit(world, "gs://my_google@brand/cup.png", references_conn_id="another")
+            assert world.run(task).state == "success"
+
+    def test_a_missing_file_is_named(self, world: World, conn_id: str | None) -> None:
+        outcome = world.run(edit(world, "gs://brand/mug.png", references_conn_id=conn_id))
+        assert "references: gs://brand/mug.png cannot be read (FileNotFoundError" in str(outcome.error)
+        assert (world.posts, uploads(world)) == (0, 0)
+
+    def test_without_its_provider_the_pip_line_is_named(self, world: World) -> None:
+        outcome = world.run(edit(world, "gs://brand/cup.png", retries=3))
+        assert outcome.state == "failed"
+        assert "pip install apache-airflow-providers-google gcsfs. Nothing was submitted" in str(outcome.error)
+
+
 class TestWrongFiles:
     def refused(self, world: World, task: Any) -> str:
         outcome = world.run(task)
@@ -177,6 +224,29 @@ class TestWrongFiles:
         address = {"elsewhere": secret, "dots": f"{shots}/%2e%2e/secret.png", "link": shots / "link.png"}[way]
         said = self.refused(world, edit(world, f"file://{address}"))
         assert "outside of [runflow] allowed_local_paths" in said
+
+    @pytest.mark.parametrize(
+        ("address", "rule"),
+        [
+            ("s3://brand/cup.png?versionId=7", "references: 's3://brand/cup.png' has a query or a fragment"),
+            ("gs://key:word@brand/cup.png", "references: 'gs://brand/cup.png' has a password in it"),
+            ("gs:///cup.png", "references: 'gs:///cup.png' names no bucket"),
+            ("gs://brand", "references: gs://brand names no file"),
+            ("s3://brand/shots/", "references: s3://brand/shots/ names no file"),
+        ],
+    )
+    @pytest.mark.parametrize("moment", ["parsed", "rendered"])
+    def test_an_address_without_a_legal_form_is_told_the_rule(
+        self, world: World, address: str, rule: str, moment: str
+    ) -> None:
+        if moment == "parsed":
+            with pytest.raises(InvalidRequestError) as caught:
+                edit(world, address)
+            said = str(caught.value)
+        else:
+            said = self.refused(world, edit(world, "{{ params.file }}", params={"file": address}))
+        assert said.startswith(rule)
+        assert "Legal forms: s3://bucket/cup.jpg, gs://bucket/cup.jpg," in said
 
     def test_a_hash_is_no_address(self, world: World) -> None:
         with pytest.raises(ValueError, match="is no address of a picture"):
