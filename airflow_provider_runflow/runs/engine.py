@@ -43,7 +43,8 @@ from airflow_provider_runflow.runs.identity import (
     with_assets,
 )
 from airflow_provider_runflow.runs.journal import Journal, Record
-from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, look_up, may_deliver, read_or_wait, unread
+from airflow_provider_runflow.runs.listing import Lister, look_up
+from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, may_deliver, read_or_wait, unread
 from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
 from airflow_provider_runflow.runs.recall import continued, landed_and_gone
 from airflow_provider_runflow.runs.resolution import Candidate, Land, LookAgain, Move, Stop, Submit, Unknown, Wait
@@ -84,6 +85,8 @@ class RunEngine:
     :param upload: called then with the request and the references that an earlier try of the same submission uploaded;
         returns those to send, by the sha256 that stands for each in the input. Free of charge.
     :param slot: where in the journal the task keeps this request, whatever its item key renders to.
+    :param lister: lists the scope's runs; shared by all items of a task. Default: one of its own.
+    :param began: when the task began to look, if that was before this engine was made.
     """
 
     api: RunsApi
@@ -98,14 +101,16 @@ class RunEngine:
     before_submit: Callable[[Request], None] = lambda request: None
     upload: Callable[[Request, Mapping[str, str]], Mapping[str, str]] = lambda request, known: known
     slot: str = ""
+    lister: Lister = None  # type: ignore[assignment]  # made in __post_init__
+    began: datetime = None  # type: ignore[assignment]
     _sent: bool = field(default=False, init=False)
-    _began: datetime = field(init=False)
     _refused: bool = field(default=False, init=False)
     _known: list[Record] = field(default_factory=list, init=False)
     _found: dict[str, Candidate] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self._began = self.clock.now()
+        self.lister = self.lister or Lister(self.api, self.clock)
+        self.began = self.began or self.clock.now()
 
     @property
     def sent(self) -> bool:
@@ -175,9 +180,8 @@ class RunEngine:
         submissions = 0
         while True:
             while isinstance(move, LookAgain):
-                self.log.info("Looking again for an earlier submission in %.0f s: lists may lag.", move.seconds)
-                self.clock.sleep(move.seconds)
-                move = self._look(request, record)
+                self._sleep_until(move.until)
+                move = self._look(request, record, since=move.until)
             if isinstance(move, Unknown):
                 move = self._unknown(move, record, request)
             if isinstance(move, Stop):
@@ -226,10 +230,14 @@ class RunEngine:
             self.log.warning("Runflow run %s cannot be read now (%s); waiting for it.", run_id, error)
             return Wait(unread(run_id), record.ordinal)
 
-    def _look(self, request: Request, record: Record | None) -> Move:
-        now, self._refused = self.clock.now(), False
+    def _look(
+        self, request: Request, record: Record | None, *, after: int = 0, since: datetime | None = None
+    ) -> Move:
+        self._refused, journal = False, self.journal.remembers
         try:
-            found = look_up(self.api, self.scope, request.fingerprint, journal=self.journal.remembers)
+            found, as_of = look_up(
+                self.lister, self.scope, request.fingerprint, journal=journal, after=after, since=since
+            )
         except LookUpRefused as refused:
             self._refused = True
             self.log.warning(
@@ -238,13 +246,13 @@ class RunEngine:
                 refused,
             )
             # After a clear an empty journal tells nothing: Airflow may drop what a successful task has on record.
-            remembers = self.journal.remembers and self.scope.task.clears == 0
-            return resolution.on_refused(record, now, self.scope, remembers=remembers)
+            remembers = journal and self.scope.task.clears == 0
+            return resolution.on_refused(record, self.clock.now(), self.scope, remembers=remembers)
         self._found = {each.run.id: each for each in found}
-        a_retry = not self.journal.remembers and not self.scope.task.first_try
+        a_retry = not journal and not self.scope.task.first_try
         # A submission that somebody else began may have been accepted until right before now.
-        a_retry = a_retry or (record is not None and record.state == "intent" and record.at < self._began)
-        move = resolution.on_found(found, record, now, unsure_since=self._began if a_retry else None)
+        a_retry = a_retry or (record is not None and record.state == "intent" and record.at < self.began)
+        move = resolution.on_found(found, record, as_of, unsure_since=self.began if a_retry else None)
         if not isinstance(move, Land):
             return move
         # A list row is a projection, without the run's outputs.
@@ -303,7 +311,7 @@ class RunEngine:
             self.log.warning("%s Looking for the run before anything else (%s).", uncertain, self.scope.client_ref)
             # It may have been accepted as late as now: the list's time to catch up begins here.
             intent = replace(intent, at=self.clock.now())
-            return self._look(request, intent), intent
+            return self._look(request, intent, after=self.lister.begun), intent
         except ConflictError as conflict:
             self.log.warning("Runflow knows this request's idempotency key with another body (%s).", conflict)
             return self._look_conflict(conflict, request, intent), intent
@@ -354,10 +362,11 @@ class RunEngine:
     def _look_conflict(self, conflict: ConflictError, request: Request, intent: Record) -> Move:
         """A taken key means that a run exists: never submit under another one because it is not listed yet."""
         give_up = intent.at + resolution.SETTLE + timedelta(seconds=1)
+        move = self._look(request, intent, after=self.lister.begun)
         while True:
-            move = self._look(request, intent)
             if isinstance(move, LookAgain) and self.clock.now() < give_up:
-                self.clock.sleep(move.seconds)
+                self._sleep_until(move.until)
+                move = self._look(request, intent, since=move.until)
                 continue
             found_and_failed = isinstance(move, Submit) and move.ordinal > intent.ordinal
             if found_and_failed or isinstance(move, (Wait, Land, Stop)):
@@ -370,6 +379,12 @@ class RunEngine:
                 )
             why = f"the idempotency key is taken ({conflict}), but no run of this request is to be found"
             return Unknown(why, intent.ordinal + 1)
+
+    def _sleep_until(self, until: datetime) -> None:
+        seconds = (until - self.clock.now()).total_seconds()
+        if seconds > 0:
+            self.log.info("Looking again for an earlier submission in %.0f s: lists may lag.", seconds)
+            self.clock.sleep(seconds)
 
     def _unknown(self, move: Unknown, record: Record | None, request: Request) -> Submit:
         where = f"client_ref {self.scope.client_ref}"

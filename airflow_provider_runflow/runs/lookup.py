@@ -12,14 +12,9 @@ from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import (
     ApiError,
     NotFoundError,
-    PermissionDeniedError,
-    RequestRejectedError,
 )
-from airflow_provider_runflow.runs import resolution
-from airflow_provider_runflow.runs.identity import Scope
 from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
-from airflow_provider_runflow.runs.resolution import Candidate
 
 LIST_FIELDS = (
     "id",
@@ -57,38 +52,6 @@ class RunsApi(Protocol):
 
 class LookUpRefused(Exception):
     """This key may not list runs, or the list does not know the filter."""
-
-
-def look_up(api: RunsApi, scope: Scope, fingerprint: str, *, journal: bool) -> list[Candidate]:
-    """
-    Find the runs of one request among all of its scope, oldest first.
-
-    :param journal: whether a journal tells which request this go asked for first; without one, the look-up has to.
-    :raises LookUpRefused: a definite no; asking again would not help.
-    :raises ApiError: no answer, or bad credentials.
-    """
-    try:
-        listed = api.find_runs(scope.client_ref, fields=LIST_FIELDS)
-        # A server that ignores the filter must not hand out another scope's runs.
-        rows = [row for row in listed if row.client_ref in (None, scope.client_ref)]
-    except (PermissionDeniedError, NotFoundError, RequestRejectedError) as refused:
-        if refused.status is not None and refused.status < 400:
-            raise  # a redirect: the connection's host is wrong
-        raise LookUpRefused(str(refused)) from refused
-    whole = _with_metadata(api, rows)
-    found = resolution.candidates(whole, scope, fingerprint)
-    return found if found or journal else resolution.drifted(whole, scope)
-
-
-def _with_metadata(api: RunsApi, rows: Sequence[Run]) -> list[Run]:
-    """Read each run once, should list rows turn out to carry no metadata."""
-    whole = []
-    for row in rows:
-        try:
-            whole.append(row if row.metadata is not None else api.get_run(row.id))
-        except NotFoundError:
-            continue  # listed, but no longer kept: it cannot be attached to
-    return whole
 
 
 def read_or_wait(api: RunsApi, run_id: str, log: Log) -> Run:

@@ -71,9 +71,9 @@ class Submit:
 
 @dataclass(frozen=True)
 class LookAgain:
-    """The look-up may lag: look again after this many seconds."""
+    """The look-up may lag: only a list that is asked for at this time or later tells."""
 
-    seconds: float
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ def on_found(
 
     :param candidates: the runs of this request, oldest first; may be empty.
     :param record: the journal's record; never one with a run id.
+    :param now: when Runflow was asked for them.
     :param unsure_since: for how long an earlier try is known to be over, where no journal tells what it sent.
     """
     # More than one can exist when no fence worked: whatever delivered, or still may, is already paid.
@@ -145,7 +146,7 @@ def on_found(
         # The intent's own run has failed; but what a try without a journal sent after that may not be listed yet.
         move, since = on_run(failed.run, failed.ordinal), unsure_since
     if isinstance(move, Submit) and since and now < since + SETTLE:
-        return LookAgain((since + SETTLE - now).total_seconds())
+        return LookAgain(since + SETTLE)
     return move
 
 
@@ -170,26 +171,31 @@ def on_refused(record: Record | None, now: datetime, scope: Scope, *, remembers:
     return Unknown("no journal covers all that may have bought it, and this key may not list runs", ordinal)
 
 
-def candidates(rows: Sequence[Run], scope: Scope, fingerprint: str) -> list[Candidate]:
-    """Pick the runs of one request from the runs of its scope, whatever index it had before a mapped list shifted."""
-    same = [each for each in map(_candidate, rows) if each is not None and each.fingerprint == fingerprint]
+def candidates(same: Sequence[Candidate], scope: Scope) -> list[Candidate]:
+    """
+    Pick the runs of one item, whatever index it had before a mapped list shifted.
+
+    :param same: the runs of its request, whatever item bought them.
+    """
     ours = [each for each in same if each.item_key == scope.item_key]
     return ours or [each for each in same if scope.may_be_ours(each.item_key, each.run.created_at)]
 
 
-def drifted(rows: Sequence[Run], scope: Scope) -> list[Candidate]:
+def drifted(of_item: Sequence[Candidate], scope: Scope) -> list[Candidate]:
     """
     Pick what an earlier try of this go bought, if a template rendered otherwise then: the first request wins.
 
     For where no journal recorded it. Other DAG runs may have asked for something else on purpose.
+
+    :param of_item: the runs of the item, whatever it asked for.
     """
     if scope.task.first_try or scope.spans_dag_runs:
         return []
-    found = [each for each in map(_candidate, rows) if each is not None]
-    return [each for each in found if each.item_key == scope.item_key and each.go == scope.task.go]
+    return [each for each in of_item if each.go == scope.task.go]
 
 
-def _candidate(run: Run) -> Candidate | None:
+def candidate_of(run: Run) -> Candidate | None:
+    """Read from a run's metadata whose it is; ``None`` for one that no task of ours submitted."""
     facts = (run.metadata or {}).get(METADATA_KEY)
     if not isinstance(facts, dict):
         return None

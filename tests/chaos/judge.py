@@ -147,8 +147,9 @@ def _fence_left(plan: Plan, halt: Halt) -> bool:
         return True
     if plan.reuse_within == "destination" or (plan.mapped and not plan.keyed and seat.clears):
         return False  # bought by another DAG run or under another index: only a list tells
-    if halt.at - seat.asked[halt.want] >= KEY_IS_A_FENCE - timedelta(seconds=1):
-        return False
-    if plan.fences.journal:
-        return not (plan.fences.forgets and seat.clears)
-    return plan.literal and not seat.clears and not plan.metadata_drift and plan.fences_name != NO_FENCE
+    if plan.fences.journal and (halt.on_record or not seat.clears):
+        return halt.at - seat.asked[halt.want] < KEY_IS_A_FENCE - timedelta(seconds=1)
+    # After a clear an empty journal tells nothing, nor does one that holds another request: Airflow may have dropped
+    # what was there. The key tells as long as any that this task may have used is young.
+    young = halt.at - seat.started < KEY_IS_A_FENCE - timedelta(seconds=1)
+    return young and plan.literal and not plan.metadata_drift and plan.fences_name != NO_FENCE

@@ -47,7 +47,12 @@ class Want:
 
 @dataclass
 class Seat:
-    """A task instance: what it has gone through."""
+    """
+    A task instance: what it has gone through.
+
+    :param wanted: what it was last asked for, which is all that its journal holds.
+    :param same: whether that is what it is asked for now, or nothing was before.
+    """
 
     index: int
     run_id: str
@@ -57,16 +62,24 @@ class Seat:
     goes: int = 0
     done: bool = False
     asked: dict[Want, datetime] = field(default_factory=dict)
+    wanted: Want | None = None
+    same: bool = True
 
 
 @dataclass(frozen=True)
 class Halt:
-    """A task that stopped, since nothing could tell whether its request was bought; and when that was."""
+    """
+    A task that stopped, since nothing could tell whether its request was bought.
+
+    :param at: when that was.
+    :param on_record: whether its journal held this very request in this very scope then.
+    """
 
     seat: Seat
     want: Want
     error: SubmissionUnknownError
     at: datetime
+    on_record: bool
 
 
 @dataclass(frozen=True)
@@ -196,6 +209,7 @@ class Play:
 
     def pursue(self, seat: Seat, want: Want) -> None:
         """Run, retry and clear a task until nothing more can be done."""
+        seat.same, seat.wanted = seat.wanted in (None, want), want
         attempt = self._first_attempt(seat, want)
         for number in range(ATTEMPTS):
             if number == CALM_AFTER:
@@ -237,7 +251,9 @@ class Play:
             if self.plan.fences.forgets:
                 self.world.airflow.forget(seat.attempt)
         if isinstance(end.cause, SubmissionUnknownError):
-            self.stops.append(Halt(seat, want, end.cause, self.world.now()))
+            kept = self.world.airflow.states.get(seat.attempt.scope, {})
+            in_scope = any(record["client_ref"] in str(end.cause) for record in kept.values())
+            self.stops.append(Halt(seat, want, end.cause, self.world.now(), seat.same and in_scope))
         if isinstance(end.cause, RunPartialError):
             seat.done = True
         ended = (SubmissionUnknownError, RunPartialError, RunBlockedError)
