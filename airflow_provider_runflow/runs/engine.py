@@ -230,9 +230,7 @@ class RunEngine:
             self.log.warning("Runflow run %s cannot be read now (%s); waiting for it.", run_id, error)
             return Wait(unread(run_id), record.ordinal)
 
-    def _look(
-        self, request: Request, record: Record | None, *, after: int = 0, since: datetime | None = None
-    ) -> Move:
+    def _look(self, request: Request, record: Record | None, *, after: int = 0, since: datetime | None = None) -> Move:
         self._refused, journal = False, self.journal.remembers
         try:
             found, as_of = look_up(

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 
+from airflow_provider_runflow.emulator import routes
+from airflow_provider_runflow.emulator.transport import EmulatorTransport
 from airflow_provider_runflow.exceptions import InvalidRequestError
+from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.operators import references
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2EditOperator
 from tests.harness import HAS_TASK_STATE_STORE, Outcome
@@ -54,6 +58,30 @@ def sent(world: World) -> list[str]:
 def again(world: World, outcome: Outcome, task: Any) -> Outcome:
     attempt = outcome.attempt
     return world.run(task, try_number=attempt.try_number + 1, max_tries=attempt.max_tries)
+
+
+class Killed(BaseException):
+    """The worker is gone, as after kill -9: nothing may catch it and go on."""
+
+
+class DeadlyTransport(EmulatorTransport):
+    """The way to Runflow, on which the worker dies once: right before or after a call took effect."""
+
+    def __init__(self, world: World, moment: str) -> None:
+        super().__init__(world.emulator, world.clock)
+        self._moment: str | None = moment
+
+    def _respond(self, request: httpx.Request, body: bytes) -> Any:
+        route = routes.match(request.method, request.url.path).name
+        self._pass(f"before {route}")
+        response = super()._respond(request, body)
+        self._pass(f"after {route}")
+        return response
+
+    def _pass(self, moment: str) -> None:
+        if moment == self._moment:
+            self._moment = None
+            raise Killed(moment)
 
 
 class TestUploading:
@@ -114,6 +142,27 @@ class TestRetries:
         assert first.state == "up_for_retry"
         assert again(world, first, edit(world, shots / "cup.png", retries=3)).state == "success"
         assert (len(world.billed), uploads(world)) == (1, 1)
+
+    @pytest.mark.parametrize(
+        ("moment", "uploaded"),
+        [
+            ("before asset_upload", 1),
+            ("after asset_upload", 2),
+            ("after asset_put", 2),
+            ("after asset_confirm", 2),
+            ("before create", 1 if HAS_TASK_STATE_STORE else 2),
+            ("after create", 1),
+        ],
+    )
+    def test_a_worker_that_dies_costs_another_upload_at_most(
+        self, world: World, shots: Path, monkeypatch: pytest.MonkeyPatch, moment: str, uploaded: int
+    ) -> None:
+        monkeypatch.setattr(RunflowHook, "transport", DeadlyTransport(world, moment))
+        first = world.run(edit(world, shots / "cup.png", retries=3))
+        assert type(first.error) is Killed
+        assert again(world, first, edit(world, shots / "cup.png", retries=3)).state == "success"
+        assert (uploads(world), world.posts, len(world.billed)) == (uploaded, 1, 1)
+        assert len(world.files()) == 1
 
     @needs_a_journal
     def test_a_file_replaced_between_tries_does_not_change_what_is_bought(self, world: World, shots: Path) -> None:
