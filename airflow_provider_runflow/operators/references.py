@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_runflow.compat import conf
-from airflow_provider_runflow.exceptions import InvalidRequestError, ReferenceUnreadableError
+from airflow_provider_runflow.exceptions import ConfigurationError, InvalidRequestError, ReferenceUnreadableError
 from airflow_provider_runflow.operators.base import RunflowRunOperator
+from airflow_provider_runflow.operators.checks import is_literal
 from airflow_provider_runflow.runs.identity import SHA256_PREFIX, Request, hashes_in
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.hooks.runflow import RunflowHook
+    from airflow_provider_runflow.stores import Destination
 
 # As the reference states it (13); kept here too, so that parsing a DAG does not load the HTTP client.
 MAX_BYTES = 50 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
+FORMS = "s3://bucket/cup.jpg, gs://bucket/cup.jpg, abfs://container/cup.jpg, file:///folder/cup.jpg"
 _PRIVATE = re.compile(r"(?!https?:|runflow:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # Stands for a private file where its bytes are not known yet.
 UNREAD = f"{SHA256_PREFIX}{'0' * 64}"
@@ -32,6 +35,20 @@ UNREAD = f"{SHA256_PREFIX}{'0' * 64}"
 def is_private(address: Any) -> bool:
     """Whether an address is one that Runflow cannot read itself: a file in a bucket or on disk."""
     return isinstance(address, str) and _PRIVATE.match(address) is not None
+
+
+def whereabouts(address: str) -> Destination:
+    """
+    Take the address of a private file apart.
+
+    :raises InvalidRequestError: it has no legal form, or names no file.
+    """
+    from airflow_provider_runflow.stores import parse_destination
+
+    where = parse_destination(address, called="references:", forms=FORMS)
+    if not where.prefix or address.endswith("/"):
+        raise InvalidRequestError(f"references: {address} names no file. Legal forms: {FORMS}")
+    return where
 
 
 class Files:
@@ -59,6 +76,7 @@ class Files:
 
         :raises InvalidRequestError: no picture, too large, or a local path that is not allowed.
         :raises ReferenceUnreadableError: the store does not hand it out.
+        :raises ConfigurationError: no installed package knows its store; the message has the pip line.
         """
         if address not in self._read:
             sha256 = self._copy(address)
@@ -113,7 +131,7 @@ class Files:
             with self._open(address) as file:
                 while chunk := file.read(CHUNK_BYTES):
                     yield chunk
-        except InvalidRequestError:
+        except (InvalidRequestError, ConfigurationError):
             raise
         except Exception as error:
             raise ReferenceUnreadableError(
@@ -121,9 +139,9 @@ class Files:
             ) from error
 
     def _open(self, address: str) -> Any:
-        from airflow_provider_runflow.stores import S3_SCHEMES, parse_destination
+        from airflow_provider_runflow.stores import S3_SCHEMES
 
-        where = parse_destination(address)
+        where = whereabouts(address)
         if where.scheme == "file":
             return _allowed_path(address).open("rb")
         if where.scheme in S3_SCHEMES:
@@ -134,9 +152,10 @@ class Files:
             client = S3Hook(aws_conn_id=where.conn_id or self._conn_id or "aws_default").get_conn()
             body: BinaryIO = client.get_object(Bucket=where.bucket, Key=where.prefix.rstrip("/"))["Body"]
             return contextlib.closing(body)
-        from airflow.sdk import ObjectStoragePath
+        from airflow_provider_runflow.stores.object_storage import ObjectStorageStore
 
-        return ObjectStoragePath(address, conn_id=self._conn_id).open("rb")
+        folder, _, name = address.rpartition("/")
+        return ObjectStorageStore(folder, conn_id=self._conn_id).open(name)
 
 
 def _allowed_path(address: str) -> Path:
@@ -185,7 +204,11 @@ class ReadsFiles:
             raise InvalidRequestError(f"{self.model}: references: {address[:80]!r} is no address of a picture.")
         if not is_private(address):
             return address
-        return self._files.stand_in(address) if rendered else UNREAD
+        if rendered:
+            return self._files.stand_in(address)
+        if is_literal(address):
+            whereabouts(address)
+        return UNREAD
 
     def upload(self, request: Request, known: Mapping[str, str]) -> Mapping[str, str]:
         """Upload the private files that a request needs."""

@@ -106,7 +106,7 @@ def as_json_object(data: Any) -> dict[str, Any]:
     from airflow_provider_runflow.models.base import SYNC_MODE_REFUSED
 
     if not isinstance(data, Mapping):
-        raise InvalidRequestError(f"input={str(data)[:80]!r}: must be a JSON object with the model's parameters.")
+        raise InvalidRequestError(f"input={repr(data)[:80]}: must be a JSON object with the model's parameters.")
     if "sync_mode" in data:
         raise InvalidRequestError(f"input: {SYNC_MODE_REFUSED}")
     try:

@@ -57,34 +57,47 @@ def check_destination(destination: str) -> None:
     parse_destination(destination)
 
 
-def parse_destination(destination: object) -> Destination:
-    """Take a destination apart; raises as :func:`check_destination` does."""
+def parse_destination(destination: object, *, called: str = "destination", forms: str = FORMS) -> Destination:
+    """
+    Take a destination apart.
+
+    :param called: what the message calls it.
+    :param forms: the legal forms that the message names.
+    :raises InvalidRequestError: it is none of them.
+    """
+    try:
+        return _take_apart(destination)
+    except ValueError as rule:
+        raise InvalidRequestError(f"{called} {_shown(destination)!r} {rule}. Legal forms: {forms}") from None
+
+
+def _take_apart(destination: object) -> Destination:
     if not isinstance(destination, str) or not destination.strip():
-        raise _illegal(destination, "is no text")
+        raise ValueError("is no text")
     if destination != destination.strip() or not destination.isprintable() or "\\" in destination:
-        raise _illegal(destination, "has white space around it, a control character or a backslash")
+        raise ValueError("has white space around it, a control character or a backslash")
     if "?" in destination or "#" in destination:
-        raise _illegal(destination, "has a query or a fragment")
+        raise ValueError("has a query or a fragment")
     if "://" not in destination:
         if not destination.startswith("/"):
-            raise _illegal(destination, "has no scheme and is not an absolute path")
+            raise ValueError("has no scheme and is not an absolute path")
         destination = f"file://{destination}"
     try:
         parts = urlsplit(destination)
     except ValueError:
-        raise _illegal(destination, "cannot be read") from None
+        raise ValueError("cannot be read") from None
     conn_id, _, bucket = parts.netloc.rpartition("@")
     scheme, path = parts.scheme.lower(), parts.path.strip("/")
     if not scheme or scheme in _NOT_STORES:
-        raise _illegal(destination, "is not in an object store")
+        raise ValueError("is not in an object store")
     if ":" in conn_id:
-        raise _illegal(destination, "has a password in it; credentials belong into an Airflow connection")
+        raise ValueError("has a password in it; credentials belong into an Airflow connection")
     if scheme == "file" and (parts.netloc or not path):
-        raise _illegal(destination, "names no folder on this machine: a file URL has three slashes")
+        raise ValueError("names no folder on this machine: a file URL has three slashes")
     if scheme != "file" and not bucket:
-        raise _illegal(destination, "names no bucket")
+        raise ValueError("names no bucket")
     if any(segment in ("", ".", "..") for segment in path.split("/")) and path:
-        raise _illegal(destination, "has an empty, '.' or '..' folder in it")
+        raise ValueError("has an empty, '.' or '..' folder in it")
     return Destination(scheme, bucket, f"{path}/" if path else "", conn_id or None)
 
 
@@ -137,10 +150,6 @@ def open_store(
     from airflow_provider_runflow.stores.object_storage import ObjectStorageStore
 
     return ObjectStorageStore(destination, conn_id=conn_id)
-
-
-def _illegal(destination: object, rule: str) -> InvalidRequestError:
-    return InvalidRequestError(f"destination {_shown(destination)!r} {rule}. Legal forms: {FORMS}")
 
 
 def _shown(destination: object) -> object:

@@ -121,12 +121,16 @@ class ObjectStorageStore:
             return None
         return Stat(int(info["size"]), None) if info.get("type") != "directory" else None
 
+    def open(self, name: str) -> Any:
+        """Open an object to read it; raises what its file system raises, such as ``FileNotFoundError``."""
+        return self._fs.open(self._at(name), "rb")
+
     def sha256(self, name: str) -> str:
         """Return the sha256 of an object by reading it in pieces."""
         try:
             with (
                 self._naming("read", name, FileNotFoundError),
-                self._fs.open(self._at(name), "rb") as stream,
+                self.open(name) as stream,
             ):
                 return hash_stream(stream)
         except FileNotFoundError as error:
@@ -180,7 +184,7 @@ class ObjectStorageStore:
         try:
             with (
                 self._naming("read", name, FileNotFoundError),
-                self._fs.open(self._at(name), "rb") as stream,
+                self.open(name) as stream,
             ):
                 raw: bytes = stream.read(max_bytes + 1)
         except FileNotFoundError:

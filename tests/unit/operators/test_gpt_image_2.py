@@ -439,11 +439,28 @@ class TestTheApiSaysNo:
         assert "input.prompt" in str(outcome.error)
         assert world.billed == []
 
-    @pytest.mark.parametrize("effect", ["drop_before", "drop_after", "status"])
-    def test_a_server_that_never_answers_leaves_a_task_that_can_be_retried(self, world: World, effect: str) -> None:
-        world.emulator.add_fault(route="any", effect=effect)
+    @pytest.mark.parametrize(
+        ("route", "fault", "words"),
+        [
+            ("any", {"effect": "drop_before"}, "runflow.test could not be reached (ConnectError"),
+            ("any", {"effect": "drop_after"}, "runflow.test could not be reached (ReadError"),
+            ("any", {"effect": "latency", "seconds": 100}, "did not answer in time (ReadTimeout"),
+            ("any", {"effect": "status", "status": 503}, "HTTP 503"),
+            ("any", {"effect": "malformed"}, "HTTP 200: the answer is not JSON"),
+            ("create", {"effect": "status", "status": 503}, "3 submissions got no usable answer, and no run is to be"),
+            ("create", {"effect": "status", "status": 409}, "The idempotency key is taken (HTTP 409"),
+        ],
+        ids=lambda value: str(value.get("status", value["effect"])) if isinstance(value, dict) else value[:12],
+    )
+    def test_a_server_without_a_usable_answer_leaves_a_task_that_can_be_retried(
+        self, world: World, route: str, fault: dict[str, Any], words: str
+    ) -> None:
+        world.emulator.add_fault(route=route, **fault)
         outcome = world.run(world.operator(retries=1))
         assert outcome.state == "up_for_retry"
+        assert words in str(outcome.error)
+        money = "Nothing was submitted by this attempt" if route == "any" else "looks for the run before it pays"
+        assert money in str(outcome.error)
         world.emulator.clear_faults()
         assert world.retry(outcome).state == "success"
         assert len(world.billed) == 1

@@ -4,16 +4,23 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 
+from airflow_provider_runflow.emulator import routes
+from airflow_provider_runflow.emulator.transport import EmulatorTransport
+from airflow_provider_runflow.exceptions import InvalidRequestError
+from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.operators import references
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2EditOperator
 from tests.harness import HAS_TASK_STATE_STORE, Outcome
 from tests.unit.operators.conftest import World
+from tests.unit.stores.fakes import BucketFileSystem, buckets
 
 needs_a_journal = pytest.mark.skipif(not HAS_TASK_STATE_STORE, reason="the journal came with Airflow 3.3")
 
@@ -51,6 +58,30 @@ def sent(world: World) -> list[str]:
 def again(world: World, outcome: Outcome, task: Any) -> Outcome:
     attempt = outcome.attempt
     return world.run(task, try_number=attempt.try_number + 1, max_tries=attempt.max_tries)
+
+
+class Killed(BaseException):
+    """The worker is gone, as after kill -9: nothing may catch it and go on."""
+
+
+class DeadlyTransport(EmulatorTransport):
+    """The way to Runflow, on which the worker dies once: right before or after a call took effect."""
+
+    def __init__(self, world: World, moment: str) -> None:
+        super().__init__(world.emulator, world.clock)
+        self._moment: str | None = moment
+
+    def _respond(self, request: httpx.Request, body: bytes) -> Any:
+        route = routes.match(request.method, request.url.path).name
+        self._pass(f"before {route}")
+        response = super()._respond(request, body)
+        self._pass(f"after {route}")
+        return response
+
+    def _pass(self, moment: str) -> None:
+        if moment == self._moment:
+            self._moment = None
+            raise Killed(moment)
 
 
 class TestUploading:
@@ -112,6 +143,27 @@ class TestRetries:
         assert again(world, first, edit(world, shots / "cup.png", retries=3)).state == "success"
         assert (len(world.billed), uploads(world)) == (1, 1)
 
+    @pytest.mark.parametrize(
+        ("moment", "uploaded"),
+        [
+            ("before asset_upload", 1),
+            ("after asset_upload", 2),
+            ("after asset_put", 2),
+            ("after asset_confirm", 2),
+            ("before create", 1 if HAS_TASK_STATE_STORE else 2),
+            ("after create", 1),
+        ],
+    )
+    def test_a_worker_that_dies_costs_another_upload_at_most(
+        self, world: World, shots: Path, monkeypatch: pytest.MonkeyPatch, moment: str, uploaded: int
+    ) -> None:
+        monkeypatch.setattr(RunflowHook, "transport", DeadlyTransport(world, moment))
+        first = world.run(edit(world, shots / "cup.png", retries=3))
+        assert type(first.error) is Killed
+        assert again(world, first, edit(world, shots / "cup.png", retries=3)).state == "success"
+        assert (uploads(world), world.posts, len(world.billed)) == (uploaded, 1, 1)
+        assert len(world.files()) == 1
+
     @needs_a_journal
     def test_a_file_replaced_between_tries_does_not_change_what_is_bought(self, world: World, shots: Path) -> None:
         world.emulator.configure(queue_seconds=90)
@@ -141,6 +193,50 @@ class TestRetries:
         (shots / "cup.png").write_bytes(picture("blue"))
         assert world.clear(first).state == "success"
         assert len(world.billed) == 2
+
+
+class TestABucketThatIsNotOnS3:
+    @pytest.fixture(params=[None, "my_google"])
+    def conn_id(self, request: pytest.FixtureRequest) -> Iterator[str | None]:
+        """The connection that gs:// is behind, and nothing else is; the bucket has a cup."""
+        with buckets(request.param):
+            BucketFileSystem().pipe_file("/brand/shots/cup.png", picture())
+            yield request.param
+
+    def test_a_file_in_it_is_uploaded_and_the_picture_lands_in_it(self, world: World, conn_id: str | None) -> None:
+        at = f"{conn_id}@" if conn_id else ""
+        task = edit(world, "gs://brand/shots/cup.png", references_conn_id=conn_id, destination=f"gs://{at}brand/made")
+        outcome = world.run(task)
+        assert outcome.state == "success"
+        assert sent(world)[0].startswith("runflow://assets/")
+        (image,) = world.result(outcome)["images"]
+        assert image["uri"].startswith("gs://brand/made/")
+        assert BucketFileSystem().size(f"/{image['uri'].removeprefix('gs://')}") == image["size_bytes"]
+        assert set(BucketFileSystem.types.values()) == {"image/png"}
+
+    def test_a_retry_finds_what_landed_in_it(self, world: World, conn_id: str | None) -> None:
+        at = f"{conn_id}@" if conn_id else ""
+        task = edit(world, f"gs://{at}brand/shots/cup.png", destination=f"gs://{at}brand/made")
+        first = world.run(task)
+        world.airflow.states.clear()
+        assert world.clear(first).state == "success"
+        assert (world.posts, uploads(world)) == (1, 1)
+
+    def test_the_connection_in_the_address_wins(self, world: World) -> None:
+        with buckets("my_google"):
+            BucketFileSystem().pipe_file("/brand/cup.png", picture())
+            task = edit(world, "gs://my_google@brand/cup.png", references_conn_id="another")
+            assert world.run(task).state == "success"
+
+    def test_a_missing_file_is_named(self, world: World, conn_id: str | None) -> None:
+        outcome = world.run(edit(world, "gs://brand/mug.png", references_conn_id=conn_id))
+        assert "references: gs://brand/mug.png cannot be read (FileNotFoundError" in str(outcome.error)
+        assert (world.posts, uploads(world)) == (0, 0)
+
+    def test_without_its_provider_the_pip_line_is_named(self, world: World) -> None:
+        outcome = world.run(edit(world, "gs://brand/cup.png", retries=3))
+        assert outcome.state == "failed"
+        assert "pip install apache-airflow-providers-google gcsfs. Nothing was submitted" in str(outcome.error)
 
 
 class TestWrongFiles:
@@ -177,6 +273,29 @@ class TestWrongFiles:
         address = {"elsewhere": secret, "dots": f"{shots}/%2e%2e/secret.png", "link": shots / "link.png"}[way]
         said = self.refused(world, edit(world, f"file://{address}"))
         assert "outside of [runflow] allowed_local_paths" in said
+
+    @pytest.mark.parametrize(
+        ("address", "rule"),
+        [
+            ("s3://brand/cup.png?versionId=7", "references: 's3://brand/cup.png' has a query or a fragment"),
+            ("gs://key:word@brand/cup.png", "references: 'gs://brand/cup.png' has a password in it"),
+            ("gs:///cup.png", "references: 'gs:///cup.png' names no bucket"),
+            ("gs://brand", "references: gs://brand names no file"),
+            ("s3://brand/shots/", "references: s3://brand/shots/ names no file"),
+        ],
+    )
+    @pytest.mark.parametrize("moment", ["parsed", "rendered"])
+    def test_an_address_without_a_legal_form_is_told_the_rule(
+        self, world: World, address: str, rule: str, moment: str
+    ) -> None:
+        if moment == "parsed":
+            with pytest.raises(InvalidRequestError) as caught:
+                edit(world, address)
+            said = str(caught.value)
+        else:
+            said = self.refused(world, edit(world, "{{ params.file }}", params={"file": address}))
+        assert said.startswith(rule)
+        assert "Legal forms: s3://bucket/cup.jpg, gs://bucket/cup.jpg," in said
 
     def test_a_hash_is_no_address(self, world: World) -> None:
         with pytest.raises(ValueError, match="is no address of a picture"):

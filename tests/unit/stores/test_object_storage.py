@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_runflow.exceptions import DestinationError
 from airflow_provider_runflow.landing.store import NameTaken, Stat, Store
 from airflow_provider_runflow.stores.object_storage import ObjectStorageStore
 from tests.unit.landing.fakes import png, sha
+from tests.unit.stores.fakes import BucketFileSystem, buckets
 
 PICTURE = png(1)
 
@@ -33,49 +33,10 @@ def put(store: Store, file: Path, name: str = "a.png", *, replace: bool = False)
     store.put_file(name, file, content_type="image/png", sha256=sha(file.read_bytes()), replace=replace)
 
 
-class BucketFileSystem(MemoryFileSystem):  # type: ignore[misc]
-    """Like Google's: a bucket must exist, and files have a content type."""
-
-    protocol = "gs"
-    store: dict[str, Any] = {}
-    pseudo_dirs: list[str] = []
-    types: dict[str, str] = {}
-
-    def put_file(self, lpath: str, rpath: str, content_type: str = "?", mode: str = "overwrite", **_: Any) -> None:
-        if mode == "create" and self.exists(rpath):
-            raise FileExistsError(rpath)
-        self.types[rpath] = content_type
-        self.pipe_file(rpath, Path(lpath).read_bytes())
-
-
-class AzureLikeFileSystem(MemoryFileSystem):  # type: ignore[misc]
-    """Like Azure's: it refuses to overwrite unless it is told to."""
-
-    protocol = "az"
-    store: dict[str, Any] = {}
-    pseudo_dirs: list[str] = [""]
-
-    def put_file(self, lpath: str, rpath: str, overwrite: bool = False, **_: Any) -> None:
-        if not overwrite and self.exists(rpath):
-            raise FileExistsError(rpath)
-        self.pipe_file(rpath, Path(lpath).read_bytes())
-
-
 @pytest.fixture
-def attached(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """gs:// and az:// are known to Airflow in these tests, without their providers."""
-    from airflow.sdk.io import store as io_store
-
-    known = dict(io_store._STORE_CACHE)
-    io_store._STORE_CACHE.clear()
-    io_store.attach(protocol="gs", fs=BucketFileSystem())
-    io_store.attach(protocol="az", fs=AzureLikeFileSystem())
-    for fs in (BucketFileSystem, AzureLikeFileSystem):
-        fs.store.clear()
-        fs.pseudo_dirs[:] = ["", "/brand"]
-    yield
-    io_store._STORE_CACHE.clear()
-    io_store._STORE_CACHE.update(known)
+def attached() -> Iterator[None]:
+    with buckets():
+        yield
 
 
 class TestALocalFolder:
