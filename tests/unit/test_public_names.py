@@ -55,6 +55,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "max_tries": REQUIRED,
         "context": None,
     },
+    "brief.expand_brief": {"brief": REQUIRED, "axes": None, "exclude": (), "overrides": ()},
     "operators.base.RunflowRunOperator": OPERATOR,
     "operators.gpt_image_2.GptImage2Operator": {
         "prompt": REQUIRED,
