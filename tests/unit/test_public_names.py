@@ -114,7 +114,18 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     },
     "estimate.estimate_cost": {"model": REQUIRED},
     "models.register": {"model": REQUIRED},
-    "models.base.ImageModel": {"id": REQUIRED, "input": REQUIRED, "price": REQUIRED, "output_format": "png"},
+    "models.base.ImageModel": {
+        "id": REQUIRED,
+        "input": REQUIRED,
+        "price": REQUIRED,
+        "output_format": "png",
+        "sizes": None,
+    },
+    "models.nearest.nearest_generation_size": {
+        "width": REQUIRED,
+        "height": REQUIRED,
+        "model": "openai/gpt-image-2",
+    },
     "sensors.run_completion.RunCompletionSensor": {
         "run_id": None,
         "run_ids": None,
