@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_runflow.landing.store import Stat, Store
+from airflow_provider_runflow.landing.store import NO_TAGS, Stat, Store
 
 # More than this is slower to list than to ask for, item by item.
 MAX_NAMES = 50_000
@@ -40,9 +40,18 @@ class SeenStore:
         """Return the names that were seen."""
         return list(self._names)[:limit]
 
-    def put_file(self, name: str, path: Path, *, content_type: str, sha256: str, replace: bool) -> None:
+    def put_file(
+        self,
+        name: str,
+        path: Path,
+        *,
+        content_type: str,
+        sha256: str,
+        replace: bool,
+        tags: Mapping[str, str] = NO_TAGS,
+    ) -> None:
         """Store a finished file."""
-        self._store.put_file(name, path, content_type=content_type, sha256=sha256, replace=replace)
+        self._store.put_file(name, path, content_type=content_type, sha256=sha256, replace=replace, tags=tags)
 
     def put_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Store a JSON object."""

@@ -8,9 +8,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
 
 MAX_JSON_BYTES = 1024 * 1024
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -72,7 +74,16 @@ class Store(Protocol):
     def names(self, limit: int) -> list[str] | None:
         """Return every name below the prefix; None when there are more than ``limit``, or listing is not possible."""
 
-    def put_file(self, name: str, path: Path, *, content_type: str, sha256: str, replace: bool) -> None:
+    def put_file(
+        self,
+        name: str,
+        path: Path,
+        *,
+        content_type: str,
+        sha256: str,
+        replace: bool,
+        tags: Mapping[str, str] = NO_TAGS,
+    ) -> None:
         """
         Store a finished file, whole or not at all.
 
@@ -81,6 +92,7 @@ class Store(Protocol):
         :param content_type: for example ``image/png``.
         :param sha256: of the file, lower-case hex; kept with the object where the store can.
         :param replace: overwrite what is there.
+        :param tags: to find it by, where the store has tags.
         :raises NameTaken: ``replace`` is False and something is there; nothing was written.
         """
 

@@ -10,9 +10,8 @@ from airflow_provider_runflow.boundary import airflow_errors
 from airflow_provider_runflow.compat import DEFERRAL_FAILURES, conf
 from airflow_provider_runflow.exceptions import BatchEndedError, BatchError, InvalidRequestError
 from airflow_provider_runflow.operators.base import RunflowRunOperator
-from airflow_provider_runflow.operators.checks import check_common, is_literal, wire_input
+from airflow_provider_runflow.operators.checks import check_common, filled_in, is_literal, wire_input
 from airflow_provider_runflow.operators.common import RunflowBaseOperator, push_result
-from airflow_provider_runflow.operators.runflow import filled_in
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.batch_parts import BatchTask
@@ -168,12 +167,16 @@ class RunflowBatchOperator(RunflowBaseOperator):
         """
         shared = {name: self.final(name) for name in self.shared_fields}
         given = {**shared, **item.parameters}
-        values = {name: self.value_to_check(name, value, rendered=rendered) for name, value in given.items()}
+        values = {name: self.item_value(name, value, rendered=rendered) for name, value in given.items()}
         later = () if rendered else {name for name in shared if name not in item.parameters and not self.is_known(name)}
         return wire_input(self.model_of(item), values, self.single.wire_names, later=later)
 
-    def value_to_check(self, name: str, value: Any, *, rendered: bool) -> Any:
+    def item_value(self, name: str, value: Any, *, rendered: bool) -> Any:
         """Return a parameter of an item as the model's rules see it, and as it is recorded."""
+        return self.stand_ins(value, rendered=rendered) if name in self.single.wire_names else value
+
+    def stand_ins(self, value: Any, *, rendered: bool) -> Any:
+        """Let hashes stand for private files, where an operator reads such."""
         return value
 
     def model_of(self, item: Item) -> str:

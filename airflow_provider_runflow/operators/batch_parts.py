@@ -141,7 +141,7 @@ class BatchTask:
             uri = write_manifest(self.place, self.report, self.operator.log)
         except DestinationError as error:
             raise LandingError(
-                f"{self.report.told()} The manifest could not be written: {error}. A retry of the task writes it for $0."
+                f"{self.report.told()} The manifest could not be written: {error}. A retry writes it for $0."
             ) from error
         Progress.count(self.batch.runs, stats())
         self.operator.log.info("%s %s", self.report.told(), uri)
@@ -214,14 +214,14 @@ def _assemble(
     runs: list[ItemRun] = []
     for item, request in zip(items, requests, strict=True):
         scope = parts.scope(item.key)
-        tags = item.labels if operator.tag_objects else {}
-        delivery = parts.delivery(scope, labels=item.labels, alt_text=item.alt_text, tags=tags)
+        tags, log = item.labels if operator.tag_objects else {}, ItemLog(operator.log, item.key)
+        delivery = parts.delivery(scope, labels=item.labels, alt_text=item.alt_text, tags=tags, log=log)
         paid = parts.paid_run(
             request,
             scope,
             delivery,
             check=check,
-            log=ItemLog(operator.log, item.key),
+            log=log,
             upload=operator.upload,
             slot=item.key,
             about={"labels": dict(item.labels), "alt_text": item.alt_text},
@@ -284,7 +284,9 @@ def _remembered(rows: Sequence[Any], run: ItemRun) -> Mapping[str, Found]:
 
     scope = run.paid.scope
     return {
-        row.fingerprint: Found(list(row.images), row.runflow_run_id, None if row.cost_usd is None else f"{row.cost_usd:f}")
+        row.fingerprint: Found(
+            list(row.images), row.runflow_run_id, None if row.cost_usd is None else f"{row.cost_usd:f}"
+        )
         for row in rows
         if row.client_ref == scope.client_ref and row.fingerprint and row.runflow_run_id and row.images
     }
@@ -311,5 +313,6 @@ def unpack_errors(pending: Mapping[str, Any] | None) -> dict[str, RunflowError]:
 
 def _error(name: str, text: str) -> RunflowError:
     kind = getattr(exceptions, name, None)
-    known = isinstance(kind, type) and issubclass(kind, RunflowError)
-    return kind(text) if known else BeforeMoneyError(text)
+    if isinstance(kind, type) and issubclass(kind, RunflowError):
+        return kind(text)
+    return BeforeMoneyError(text)

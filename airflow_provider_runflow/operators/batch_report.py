@@ -225,4 +225,3 @@ def _row(run: ItemRun) -> ManifestRow:
         fingerprint=request.fingerprint,
         images=tuple(filter(None, (image_of({"image": each}, "") for each in result.get("images", ())))),
     )
-

@@ -7,7 +7,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runflow.exceptions import InvalidRequestError, ReferenceUnreadableError
+from airflow_provider_runflow.exceptions import ConfigurationError, InvalidRequestError, ReferenceUnreadableError
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.batch import RunflowBatchOperator
@@ -27,30 +27,36 @@ def load_requests(operator: RunflowBatchOperator) -> Any:
         return operator.final("requests")
     path = operator.requests.strip()
     if PurePosixPath(path).suffix.lower() not in _ENDINGS:
-        raise InvalidRequestError(f"requests={path!r}: must be a list of items, or a path to a {', '.join(_ENDINGS)} file.")
+        raise InvalidRequestError(
+            f"requests={path!r}: must be a list of items, or a path to a {', '.join(_ENDINGS)} file."
+        )
     raw = _read(path, operator)
     if len(raw) > MAX_BYTES:
         raise InvalidRequestError(f"requests={path!r}: has more than 64 MiB.")
     try:
-        return parse(raw.decode("utf-8-sig"), PurePosixPath(path).suffix.lower())
+        return parse(raw.decode("utf-8-sig"), path)
+    except InvalidRequestError:
+        raise
     except ValueError as error:
         raise InvalidRequestError(f"requests={path!r}: {error}.") from error
 
 
-def parse(text: str, ending: str) -> Any:
+def parse(text: str, name: str) -> Any:
     """
-    Read the items that a file holds; a YAML mapping with ``axes`` is a brief.
+    Read the items that a file holds; a YAML mapping is a brief.
 
-    :param ending: of the file's name.
+    :param name: of the file; its ending says what it holds.
     :raises ValueError: the text is not what the ending says.
     """
+    ending = PurePosixPath(name).suffix.lower()
     if ending in (".jsonl", ".ndjson"):
         return [_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if ending == ".json":
         return json.loads(text)
-    from airflow_provider_runflow.brief import expand_brief, parse_brief
+    from airflow_provider_runflow.brief import expand_brief
+    from airflow_provider_runflow.brief.reading import parse_yaml
 
-    data = parse_brief(text)
+    data = parse_yaml(text.encode(), name)
     return expand_brief(data) if isinstance(data, dict) else data
 
 
@@ -65,12 +71,12 @@ def _read(path: str, operator: RunflowBatchOperator) -> bytes:
     try:
         if "://" not in path:
             return _beside_the_dag(path, operator).read_bytes()
-        from airflow_provider_runflow.operators.references import open_private
+        from airflow_provider_runflow.stores.reading import open_file
 
-        with open_private(path, operator.requests_conn_id, "requests") as file:
+        with open_file(path, operator.requests_conn_id, "requests") as file:
             raw: bytes = file.read(MAX_BYTES + 1)
             return raw
-    except InvalidRequestError:
+    except (InvalidRequestError, ConfigurationError):
         raise
     except Exception as error:  # whatever the store raises
         raise ReferenceUnreadableError(f"requests: {path} cannot be read ({type(error).__name__}: {error}).") from error

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
@@ -38,6 +39,16 @@ def is_literal(value: Any, template_ext: Sequence[str] = (), *, templated: bool 
     if isinstance(value, (list, tuple)):
         return all(is_literal(item, template_ext, templated=templated) for item in value)
     return value is None or isinstance(value, (int, float, bool))
+
+
+def filled_in(data: Any, context: Any) -> Any:
+    """Return data in which the outputs of other tasks have their values, and every text is as it was."""
+    if isinstance(data, Mapping):
+        return {name: filled_in(item, context) for name, item in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [filled_in(item, context) for item in data]
+    resolve = None if isinstance(data, os.PathLike) else getattr(data, "resolve", None)
+    return resolve(context) if resolve else data
 
 
 def seconds(name: str, value: float | timedelta) -> float:

@@ -37,7 +37,10 @@ def place_facts(operator: Any, destination: str) -> dict[str, Any]:
     return {
         "destination": destination,
         "sidecars": operator.sidecars,
-        "store_options": {name: getattr(operator, name) for name in options},
+        "store_options": {
+            **{name: getattr(operator, name) for name in options},
+            "tagged": getattr(operator, "tag_objects", False),
+        },
         "hook": operator.hook,
         "log": operator.log,
     }
@@ -108,10 +111,11 @@ class LandingPlace:
 
         return still_there(result.get("images") or [], self.store)
 
-    def land_job(self, job: Job, run: Run) -> list[dict[str, Any]]:
+    def land_job(self, job: Job, run: Run, log: Log | None = None) -> list[dict[str, Any]]:
         """
         Copy the run's pictures to the destination.
 
+        :param log: where to tell of it, if not to the task's.
         :raises LandingError: some are paid but not landed; its ``landed`` lists those that are.
         """
         from airflow_provider_runflow.landing.land import land
@@ -127,7 +131,7 @@ class LandingPlace:
                 client,
                 reread=lambda: self._reread(run.id),
                 sleep=self.hook.clock.sleep,
-                log=self.log,
+                log=log or self.log,
                 now=self.hook.clock.now,
             )
         return [image.as_dict() for image in landed]
@@ -161,6 +165,7 @@ class Delivery:
     :param labels: the item's labels.
     :param alt_text: alternative text for its pictures.
     :param tags: of its pictures, where the store has tags.
+    :param log: of the item, if it has one of its own.
     :param remembered: what a manifest says has landed for it before, by fingerprint.
     """
 
@@ -172,6 +177,7 @@ class Delivery:
     alt_text: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     remembered: Mapping[str, Found] = field(default_factory=dict)
+    log: Log | None = None
 
     def check(self, request: Request) -> None:
         """Find before the money is spent what would keep a picture from landing."""
@@ -193,7 +199,7 @@ class Delivery:
     def land(self, record: Record, run: Run) -> list[dict[str, Any]]:
         """Copy the run's pictures to the destination; raises as :meth:`LandingPlace.land_job` does."""
         scope = replace(self.scope, client_ref=record.client_ref, item_key=record.item_key)
-        return self.place.land_job(self.job(record.request, scope, record.ordinal), run)
+        return self.place.land_job(self.job(record.request, scope, record.ordinal), run, self.log)
 
     def job(self, request: Request, scope: Scope | None = None, ordinal: int = 0) -> Job:
         """Tell landing of a request."""
@@ -221,4 +227,5 @@ class Delivery:
             airflow=task.facts(),
             task_id=task.task_id,
             map_index=task.map_index,
+            tags=self.tags,
         )

@@ -10,23 +10,21 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_runflow.compat import conf
 from airflow_provider_runflow.exceptions import ConfigurationError, InvalidRequestError, ReferenceUnreadableError
 from airflow_provider_runflow.operators.base import RunflowRunOperator
 from airflow_provider_runflow.operators.checks import is_literal
 from airflow_provider_runflow.runs.identity import SHA256_PREFIX, Request, hashes_in
+from airflow_provider_runflow.stores.reading import open_file, whereabouts
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.hooks.runflow import RunflowHook
-    from airflow_provider_runflow.stores import Destination
 
 # As the reference states it (13); kept here too, so that parsing a DAG does not load the HTTP client.
 MAX_BYTES = 50 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
-FORMS = "s3://bucket/cup.jpg, gs://bucket/cup.jpg, abfs://container/cup.jpg, file:///folder/cup.jpg"
 _PRIVATE = re.compile(r"(?!https?:|runflow:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # Stands for a private file where its bytes are not known yet.
 UNREAD = f"{SHA256_PREFIX}{'0' * 64}"
@@ -35,20 +33,6 @@ UNREAD = f"{SHA256_PREFIX}{'0' * 64}"
 def is_private(address: Any) -> bool:
     """Whether an address is one that Runflow cannot read itself: a file in a bucket or on disk."""
     return isinstance(address, str) and _PRIVATE.match(address) is not None
-
-
-def whereabouts(address: str) -> Destination:
-    """
-    Take the address of a private file apart.
-
-    :raises InvalidRequestError: it has no legal form, or names no file.
-    """
-    from airflow_provider_runflow.stores import parse_destination
-
-    where = parse_destination(address, called="references:", forms=FORMS)
-    if not where.prefix or address.endswith("/"):
-        raise InvalidRequestError(f"references: {address} names no file. Legal forms: {FORMS}")
-    return where
 
 
 class Files:
@@ -128,7 +112,7 @@ class Files:
 
     def _chunks(self, address: str) -> Iterator[bytes]:
         try:
-            with self._open(address) as file:
+            with open_file(address, self._conn_id) as file:
                 while chunk := file.read(CHUNK_BYTES):
                     yield chunk
         except (InvalidRequestError, ConfigurationError):
@@ -137,37 +121,6 @@ class Files:
             raise ReferenceUnreadableError(
                 f"references: {address} cannot be read ({type(error).__name__}: {error})."
             ) from error
-
-    def _open(self, address: str) -> Any:
-        from airflow_provider_runflow.stores import S3_SCHEMES
-
-        where = whereabouts(address)
-        if where.scheme == "file":
-            return _allowed_path(address).open("rb")
-        if where.scheme in S3_SCHEMES:
-            import contextlib
-
-            from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-            client = S3Hook(aws_conn_id=where.conn_id or self._conn_id or "aws_default").get_conn()
-            body: BinaryIO = client.get_object(Bucket=where.bucket, Key=where.prefix.rstrip("/"))["Body"]
-            return contextlib.closing(body)
-        from airflow_provider_runflow.stores.object_storage import ObjectStorageStore
-
-        folder, _, name = address.rpartition("/")
-        return ObjectStorageStore(folder, conn_id=self._conn_id).open(name)
-
-
-def _allowed_path(address: str) -> Path:
-    path = Path(unquote(urlsplit(address).path)).resolve()
-    allowed = conf.get("runflow", "allowed_local_paths", fallback="") or ""
-    folders = [Path(folder.strip()).resolve() for folder in allowed.split(",") if folder.strip()]
-    if not any(path.is_relative_to(folder) for folder in folders):
-        raise InvalidRequestError(
-            f"references: {address} is outside of [runflow] allowed_local_paths ({allowed or 'empty'}): a worker's "
-            "disk is read only where that option says so."
-        )
-    return path
 
 
 class ReadsFiles:
@@ -227,10 +180,29 @@ class ReadsFiles:
             files.close()
 
 
+class ReadsReferences(ReadsFiles):
+    """A :class:`ReadsFiles` that removes its copies of the files once the task has ended or deferred."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Find or buy, wait, land; or defer."""
+        try:
+            result: dict[str, Any] = super().execute(context)  # type: ignore[misc]
+            return result
+        finally:
+            self._close_files()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Resume as every operator that buys."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
+        finally:
+            self._close_files()
+
+
 REFERENCE_NAMES: Mapping[str, str] = {"references": "image_urls", "mask": "mask_url"}
 
 
-class TakesReferences(ReadsFiles, RunflowRunOperator):
+class TakesReferences(ReadsReferences, RunflowRunOperator):
     """
     Base of the operators that make pictures from pictures.
 
@@ -265,17 +237,3 @@ class TakesReferences(ReadsFiles, RunflowRunOperator):
         """Let the hash of a private file stand for it, as far as it can be read already."""
         value = super().value_to_check(name, rendered=rendered)
         return self.stand_ins(value, rendered=rendered) if name in self.wire_names else value
-
-    def execute(self, context: Any) -> dict[str, Any]:
-        """Find or buy the run, wait for it, land it; or defer."""
-        try:
-            return super().execute(context)
-        finally:
-            self._close_files()
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
-        """Resume as every operator that buys."""
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        finally:
-            self._close_files()

@@ -103,7 +103,7 @@ def _key(key: Any, labels: Mapping[str, str]) -> str:
         if not labels:
             raise InvalidRequestError("needs a key, or labels to make one of.")
         # Of the labels alone: an edited prompt is another picture under the same name.
-        key = "-".join(labels.values())
+        key = "_".join(labels.values())
     text = _text("key", key)
     if text is None or not text.strip() or len(text) > MAX_KEY or not text.isprintable():
         raise InvalidRequestError(f"key={key!r}: must be 1-{MAX_KEY} printable characters.")

@@ -15,6 +15,7 @@ from typing import Any
 from airflow_provider_runflow.exceptions import ConfigurationError, DestinationError
 from airflow_provider_runflow.landing.store import (
     MAX_JSON_BYTES,
+    NO_TAGS,
     NameTaken,
     Stat,
     dump_json,
@@ -151,9 +152,18 @@ class ObjectStorageStore:
             return []
         return found
 
-    def put_file(self, name: str, path: Path, *, content_type: str, sha256: str, replace: bool) -> None:
+    def put_file(
+        self,
+        name: str,
+        path: Path,
+        *,
+        content_type: str,
+        sha256: str,
+        replace: bool,
+        tags: Mapping[str, str] = NO_TAGS,
+    ) -> None:
         """
-        Store a finished file.
+        Store a finished file. ``tags`` are for S3.
 
         :raises NameTaken: ``replace`` is False and there is an object.
         :raises DestinationError: the store refuses.

@@ -52,6 +52,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "max_tries": REQUIRED,
         "context": None,
     },
+    "brief.expand_brief": {"brief": REQUIRED, "axes": None, "exclude": (), "overrides": ()},
     "operators.common.RunflowBaseOperator": OPERATOR,
     "operators.base.RunflowRunOperator": {"wait_for_completion": True, "variation": None, "item_key": None},
     "operators.gpt_image_2.GptImage2Operator": {
@@ -111,7 +112,18 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     },
     "estimate.estimate_cost": {"model": REQUIRED},
     "models.register": {"model": REQUIRED},
-    "models.base.ImageModel": {"id": REQUIRED, "input": REQUIRED, "price": REQUIRED, "output_format": "png"},
+    "models.base.ImageModel": {
+        "id": REQUIRED,
+        "input": REQUIRED,
+        "price": REQUIRED,
+        "output_format": "png",
+        "sizes": None,
+    },
+    "models.nearest.nearest_generation_size": {
+        "width": REQUIRED,
+        "height": REQUIRED,
+        "model": "openai/gpt-image-2",
+    },
     "sensors.run_completion.RunCompletionSensor": {
         "run_id": None,
         "run_ids": None,
