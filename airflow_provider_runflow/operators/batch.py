@@ -104,7 +104,7 @@ class RunflowBatchOperator(RunflowBaseOperator):
         if self.is_mapped_instance:
             return
         self.check_task(rendered=False)
-        if isinstance(self.requests, (list, tuple)) and self.is_known("requests"):
+        if not isinstance(self.requests, str) and self.is_known("requests"):
             from airflow_provider_runflow.runs.items import parse_items
             from airflow_provider_runflow.runs.tally import needed
 
@@ -140,6 +140,10 @@ class RunflowBatchOperator(RunflowBaseOperator):
             raise InvalidRequestError(
                 "destination: a batch needs one (or [runflow] default_destination): its manifest lies there."
             )
+        if self.tag_objects and self.destination is not None and (rendered or self.is_known("destination")):
+            from airflow_provider_runflow.stores import check_tagged
+
+            check_tagged(self.destination)
         if rendered or self.is_known("min_success"):
             from airflow_provider_runflow.runs.tally import needed
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import (
     ApiError,
     BeforeMoneyError,
@@ -254,9 +255,10 @@ class PaidBatch:
         return Group(run_ids=[str(run.paid.run_id) for run in self.waiting], client_ref=self.client_ref)
 
     def _reader(self) -> GroupReader:
-        return GroupReader(
-            lambda *args, **more: self.hook.get_conn().find_runs(*args, **more), self.hook.get_run, self.hook.clock
-        )
+        def find_runs(client_ref: str, fields: Sequence[str]) -> Iterable[Run]:
+            return self.hook.get_conn().find_runs(client_ref, fields=fields)
+
+        return GroupReader(find_runs, self.hook.get_run, self.hook.clock)
 
     def _not_seen_to_end(self) -> set[str]:
         """Which runs go on, as far as a list tells."""
