@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk import XComArg
 
 from airflow_provider_runflow.exceptions import InvalidRequestError
+from airflow_provider_runflow.manifest import read_manifest
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2BatchOperator
 from airflow_provider_runflow.operators.runflow import RunflowModelBatchOperator
 from tests.harness import Outcome, in_dag
@@ -266,6 +267,7 @@ class TestFiles:
         ("name", "text"),
         [
             ("items.jsonl", '{"key": "a", "prompt": "a cup"}\n\n{"key": "b", "prompt": "a pot"}\n'),
+            ("items.ndjson", '{"key": "a", "prompt": "a cup"}\r\n{"key": "b", "prompt": "a pot"}\r\n'),
             ("items.json", '\ufeff[{"key": "a", "prompt": "a cup"}, {"key": "b", "prompt": "a pot"}]'),
             ("items.yaml", "- {key: a, prompt: a cup}\n- {key: b, prompt: a pot}\n"),
             ("deep/items.yml", "- {key: a, prompt: a cup}\n- {key: b, prompt: a pot}\n"),
@@ -276,6 +278,14 @@ class TestFiles:
         (folder / name).write_text(text, encoding="utf-8")
         assert beside(world, folder, name).state == "success"
         assert {row["key"]: row["prompt"] for row in world.rows().values()} == {"a": "a cup", "b": "a pot"}
+
+    def test_a_line_ends_where_json_lines_says(self, world: World, folder: Path) -> None:
+        text = "one\u2028two\x85three"
+        (folder / "items.jsonl").write_text(
+            json.dumps({"key": "a", "prompt": text}, ensure_ascii=False), encoding="utf-8"
+        )
+        assert beside(world, folder, "items.jsonl").state == "success"
+        assert read_manifest(f"file://{world.destination}/manifest.jsonl")[0].prompt == text
 
     def test_a_yaml_mapping_is_a_brief(self, world: World, folder: Path) -> None:
         (folder / "spring.yaml").write_text(BRIEF)
