@@ -31,7 +31,7 @@ AT_ONCE = 20
 FAILURES_IN_A_ROW = 5
 # A list that shows a run as active for so long is checked against the run itself, so often at most.
 SUSPECT_AFTER = timedelta(minutes=2)
-CHECK_EVERY = timedelta(seconds=30)
+CHECK_EVERY = timedelta(minutes=2)
 # A list that never says that it has ended, ends here.
 LONGEST_LIST = 400
 
@@ -198,7 +198,7 @@ class Round:
             if ref in self._must:
                 self._seen_of_lists |= listed
             for row in rows:
-                self._deliver(row, waiters)
+                self._suspect_oldest(row, self._deliver(row, waiters))
             last = page.items[-1].created_at if page.items else None
             if not page.next or page.next in cursors or (oldest and last and last < oldest):
                 break
@@ -238,7 +238,7 @@ class Round:
                 return
             for row in page.items:
                 targets.pop(row.id, None)
-                self._deliver(row, ())
+                self._suspect_oldest(row, self._deliver(row, ()))
             last = page.items[-1].created_at if page.items else None
             if not page.next or page.next == cursor:
                 self._passed.update(targets)
@@ -338,14 +338,18 @@ class Round:
         listing.on_answer()
         return page
 
-    def _deliver(self, row: Row, waiters: Collection[Waiter]) -> None:
-        """Give a row to whom it concerns."""
+    def _deliver(self, row: Row, waiters: Collection[Waiter]) -> bool:
+        """Give a row to whom it concerns; say whether it concerns anybody."""
         self._seen.add(row.id)
         known = waiters or self._askers.get(row.id) or self._roster.by_run.get(row.id) or ()
         for waiter in known:
             took = waiter.on_row(row, self.now)
             if took is not None:
                 self._memory.durations.add(took)
+        return bool(known)
+
+    def _suspect_oldest(self, row: Row, known: bool) -> None:
+        """Remember the oldest run that a list shows as active."""
         born = row.created_at if known and row.status_code not in TERMINAL else None
         if born is not None and (self._suspect is None or born < self._suspect[0]):
             self._suspect = born, row.id
