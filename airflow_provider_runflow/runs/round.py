@@ -225,40 +225,36 @@ class Round:
 
     async def _sweep(self, refs: dict[str, set[str]]) -> None:
         """Read the organisation's list from its newest run on, as long as that is cheaper than what else there is."""
-        survey, position = self._survey, self.now
-        targets, span = self._targets(refs), survey.span(self.now)
+        survey = self._survey
+        worth = {run_id: self._pages(ref) / len(run_ids) for ref, run_ids in refs.items() for run_id in run_ids}
+        # Where each run stands in the list, about.
+        births = {run_id: next(iter(askers)).born(run_id) or self.now for run_id, askers in self._askers.items()}
+        survey.on_sweep(births.keys(), self.now)
         cursor: str | None = None
-        for pages in range(1, PAGE_BUDGET + 1):
-            aged = [Target((position - born).total_seconds(), worth) for born, worth in targets.values()]
-            if not survey.newest.usable(self.now) or not worth_a_page(aged, span):
+        for number in range(1, PAGE_BUDGET + 1):
+            targets = (self._target(run_id, born, worth, number) for run_id, born in births.items())
+            if not survey.newest.usable(self.now) or not worth_a_page(targets):
                 return
             try:
                 page = await self._page(survey.newest, None, FIELDS, cursor)
             except ApiError:
                 return
             for row in page.items:
-                targets.pop(row.id, None)
                 self._suspect_oldest(row, self._deliver(row, ()))
+            found = [row.id for row in page.items if births.pop(row.id, None)]
             last = page.items[-1].created_at if page.items else None
-            if not page.next or page.next == cursor:
-                self._passed.update(targets)
-                last = None
-            if last is None:
-                survey.measured_page(max(3600.0, (self.now - position).total_seconds()), self.now)
+            is_last = last is None or not page.next or page.next == cursor
+            survey.on_page(number, None if is_last else last, found, self.now)
+            passed = {run_id for run_id, born in births.items() if is_last or (last and born > last)}
+            self._passed |= passed
+            births = {run_id: born for run_id, born in births.items() if run_id not in passed}
+            if is_last:
                 return
-            passed = [run_id for run_id, (born, _) in targets.items() if born > last]
-            self._passed.update(passed)
-            for run_id in passed:
-                del targets[run_id]
-            span = max(0.001, (self.now - last).total_seconds() / pages)
-            survey.measured_page(span, self.now)
-            cursor, position = page.next, last
+            cursor = page.next
 
-    def _targets(self, refs: dict[str, set[str]]) -> dict[str, tuple[datetime, float]]:
-        """Where each run stands in the list, about, and how many calls finding it there saves."""
-        worth = {run_id: self._pages(ref) / len(run_ids) for ref, run_ids in refs.items() for run_id in run_ids}
-        places = {run_id: next(iter(askers)).born(run_id) for run_id, askers in self._askers.items()}
-        return {run_id: (born or self.now, worth.get(run_id, 1.0)) for run_id, born in places.items()}
+    def _target(self, run_id: str, born: datetime, worth: dict[str, float], number: int) -> Target:
+        page = self._survey.page_of(run_id, born)
+        return Target(None if page is None else max(1, page - number + 1), worth.get(run_id, 1.0))
 
     # ------------------------------------------------------------------ one by one
 

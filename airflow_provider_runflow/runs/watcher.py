@@ -101,6 +101,7 @@ class Watcher:
         if self._task is None:
             # In a context of its own: in that of the first waiter its log lines would be that task's.
             self._task = contextvars.Context().run(asyncio.ensure_future, self._live())
+            self._task.add_done_callback(self._on_end)
         elif self._sleeps_until and self._wakes_at(waiter, waiter.interval) < self._sleeps_until:
             self._wake.set()
 
@@ -150,6 +151,11 @@ class Watcher:
         finally:
             self._close()
             await self._reader.aclose()
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        """Make sure that nobody is left, even if it was stopped before it began."""
+        self._close()
+        self._send_everybody_back("was stopped")
 
     async def _pause(self) -> bool:
         """Wait until the next round; say whether anybody still waits."""
