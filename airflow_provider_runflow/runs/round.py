@@ -149,6 +149,7 @@ class Round:
             for run_id in () if waiter.needs_list else waiter.unread(self.now):
                 self._askers.setdefault(run_id, set()).add(waiter)
         refs = self._worth_listing()
+        await asyncio.sleep(0)
         await self._sweep(refs)
         left = [ref for ref, run_ids in refs.items() if len(run_ids - self._seen) > self._pages(ref)]
         await _each([*self._must, *left], self._list_ref)
@@ -226,9 +227,15 @@ class Round:
     async def _sweep(self, refs: dict[str, set[str]]) -> None:
         """Read the organisation's list from its newest run on, as long as that is cheaper than what else there is."""
         survey = self._survey
-        worth = {run_id: self._pages(ref) / len(run_ids) for ref, run_ids in refs.items() for run_id in run_ids}
+        # A list of several pages that is all the group's own cannot be beaten; those of small groups can share pages.
+        large = {run_id for ref, run_ids in refs.items() if self._pages(ref) > 1 for run_id in run_ids}
+        worth = {run_id: 1 / len(run_ids) for ref, run_ids in refs.items() for run_id in run_ids}
         # Where each run stands in the list, about.
-        births = {run_id: next(iter(askers)).born(run_id) or self.now for run_id, askers in self._askers.items()}
+        births = {
+            run_id: next(iter(askers)).born(run_id) or self.now
+            for run_id, askers in self._askers.items()
+            if run_id not in large
+        }
         survey.on_sweep(births.keys(), self.now)
         cursor: str | None = None
         for number in range(1, PAGE_BUDGET + 1):
@@ -341,7 +348,7 @@ class Round:
         for waiter in known:
             took = waiter.on_row(row, self.now)
             if took is not None:
-                self._memory.durations.add(took)
+                self._memory.durations.add(took, self.now)
         return bool(known)
 
     def _suspect_oldest(self, row: Row, known: bool) -> None:
