@@ -133,6 +133,7 @@ class Round:
         self._in_a_row = 0
         self.lists = 0
         self.gets = 0
+        self.checks = 0
         #: Reads that went wrong for one wait alone.
         self.failed: dict[Waiter, ApiError] = {}
         self.refused: dict[Waiter, ApiError] = {}
@@ -168,7 +169,8 @@ class Round:
     # ------------------------------------------------------------------ by client_ref
 
     def _pages(self, ref: str) -> int:
-        return self._survey.pages_of(ref, max(waiter.group.count for waiter in self._roster.by_ref[ref]))
+        counts = (waiter.group.count for waiter in self._roster.by_ref.get(ref, ()))
+        return self._survey.pages_of(ref, max(counts, default=1))
 
     def _worth_listing(self) -> dict[str, set[str]]:
         """Tell which client_refs are cheaper to list than to GET, and the runs that are then found."""
@@ -180,35 +182,43 @@ class Round:
         return {ref: run_ids for ref, run_ids in found.items() if len(run_ids) > self._pages(ref)}
 
     async def _list_ref(self, ref: str) -> None:
-        """Read the list of a client_ref to its end."""
+        """Read the list of a client_ref: to its end where it says which runs there are, else until they are found."""
         waiters = list(self._roster.by_ref.get(ref, ()))
         ends = [waiter.oldest_of_list() for waiter in waiters]
         oldest = min((end for end in ends if end), default=None) if all(ends) else None
-        listed: set[str] = set()
-        cursor, pages, cursors = None, 0, set[str]()
-        while pages < LONGEST_LIST:
+        wanted = {run_id for run_id, askers in self._askers.items() if not askers.isdisjoint(waiters)}
+        cursor: str | None = None
+        cursors = set[str]()
+        for pages in range(1, LONGEST_LIST + 1):
             try:
                 page = await self._page(self._survey.by_ref, client_ref_filter(ref), FIELDS_BY_REF, cursor)
             except ApiError as error:
                 self._on_list_error(ref, error)
                 return
-            pages += 1
-            # A server that ignores the filter must not hand out another scope's runs.
-            rows = [row for row in page.items if row.client_ref in (None, ref)]
-            listed.update(row.id for row in rows)
-            if ref in self._must:
-                self._seen_of_lists |= listed
-            for row in rows:
-                self._suspect_oldest(row, self._deliver(row, waiters))
+            wanted -= self._take_in(ref, page, waiters)
+            self._survey.measured_ref(ref, pages)
+            if ref not in self._must and not wanted:
+                return
             last = page.items[-1].created_at if page.items else None
             if not page.next or page.next in cursors or (oldest and last and last < oldest):
                 break
             cursors.add(page.next)
             cursor = page.next
-        self._survey.measured_ref(ref, pages)
+        else:
+            return
+        self._passed |= wanted
         for waiter in waiters:
             waiter.on_whole_list()
-            self._passed.update(waiter.group.pending - listed)
+
+    def _take_in(self, ref: str, page: Rows, waiters: Collection[Waiter]) -> set[str]:
+        # A server that ignores the filter must not hand out another scope's runs.
+        rows = [row for row in page.items if row.client_ref in (None, ref)]
+        for row in rows:
+            self._suspect_oldest(row, self._deliver(row, waiters))
+        found = {row.id for row in rows}
+        if ref in self._must:
+            self._seen_of_lists |= found
+        return found
 
     def _on_list_error(self, ref: str, error: ApiError) -> None:
         """Those who have no ids depend on the list; the others are looked for by GET."""
@@ -291,12 +301,15 @@ class Round:
             self.refused.update(dict.fromkeys(askers, error))
         except ApiError as error:
             self.failed.update(dict.fromkeys(askers, error))
-            self._in_a_row += 1
-            if self._in_a_row >= FAILURES_IN_A_ROW:
-                raise AccountTrouble(error) from error
+            self._count_failure(error)
         else:
             self._in_a_row = 0
             self._deliver(row._replace(id=run_id), askers)
+
+    def _count_failure(self, error: ApiError) -> None:
+        self._in_a_row += 1
+        if self._in_a_row >= FAILURES_IN_A_ROW:
+            raise AccountTrouble(error) from error
 
     async def _check_a_suspect(self) -> None:
         """Ask for the run itself that a list has shown as active for longest: is the list up to date?"""
@@ -306,6 +319,7 @@ class Round:
         if young or run_id not in self._askers or (checked and self.now - checked < CHECK_EVERY):
             return
         self._memory.checked = self.now
+        self.checks += 1
         waiters = list(self._askers[run_id])
         await self._get(run_id)
         if any(waiter.group.statuses.get(run_id) in TERMINAL for waiter in waiters):
@@ -337,7 +351,9 @@ class Round:
             if listing.usable(self.now):
                 self._log.warning("Runflow's %s cannot be read: %s. Runs are read one by one.", listing.name, error)
             listing.on_failure(self.now, self._interval)
+            self._count_failure(error)
             raise
+        self._in_a_row = 0
         listing.on_answer()
         return page
 

@@ -9,6 +9,7 @@ import gc
 import itertools
 import threading
 import weakref
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -132,6 +133,20 @@ class TestTheList:
         assert "not up to date" in world.log
         assert task.ended_at is not None
         assert task.ended_at - start < timedelta(minutes=3)
+
+    def test_of_many_older_runs_is_read_no_further_than_to_find_those_that_are_waited_for(
+        self, world: WatchWorld
+    ) -> None:
+        world.buy(*["bucket"] * 3000, takes=1, age=86_400)
+        task = world.task(*world.buy(*["bucket"] * 50), client_ref="bucket")
+        assert world.finish(task) == [Over()]
+        assert max(world.rounds().values()) == 1
+
+    def test_of_a_thousand_groups_is_not_tried_a_thousand_times_while_runflow_is_down(self, world: WatchWorld) -> None:
+        world.emulator.add_fault(effect="drop_before")
+        tasks = [world.task(client_ref=f"c-{number}", count=1, seconds=60) for number in range(300)]
+        assert set(world.finish(*tasks)) == {Late()}
+        assert max(world.rounds().values()) <= 30
 
     def test_of_a_server_that_ignores_the_filter_only_the_groups_own_rows_count(self, world: WatchWorld) -> None:
         world.buy("another", takes=9999)
@@ -259,6 +274,25 @@ class TestDeadline:
         assert short.ended_at is not None
         assert longer.ended_at is not None
         assert short.ended_at - start < timedelta(seconds=8) < timedelta(seconds=31) <= longer.ended_at - start
+
+
+class TestTheClock:
+    def test_set_back_keeps_nobody_from_being_looked_after(self, world: WatchWorld) -> None:
+        ids = world.buy(None, None, takes=22)
+        tasks = [world.task(run_id, seconds=86_400) for run_id in ids]
+        rounds = iter(range(1000))
+        inner = world.transport
+
+        def set_back(request: httpx.Request) -> None:
+            if next(rounds) == 3:
+                world.clock._now -= timedelta(hours=1)
+                for run in world.emulator.state.runs.values():
+                    run.timeline = replace(run.timeline, ended_at=world.clock.now() + timedelta(seconds=10))
+
+        world.transport = Tampered(inner, set_back)
+        start = world.clock.now()
+        assert world.finish(*tasks) == [Over(), Over()]
+        assert world.clock.now() < start
 
 
 class TestNothingIsLeft:
