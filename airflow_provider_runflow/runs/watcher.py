@@ -216,7 +216,7 @@ class Watcher:
             if now >= waiter.deadline or (regular and (waiter.due is None or waiter.due < horizon))
         ]
         if self._silent_until and now < self._silent_until:
-            self._judge()
+            self._judge(now)
         else:
             await self._round(due, now, interval, regular=regular)
 
@@ -235,7 +235,8 @@ class Watcher:
         self._quiet(trouble, now, interval)
         self._tell(round_, now, trouble)
         complete = {waiter for waiter in due if round_.complete(waiter)}
-        self._judge()
+        # By the time at which it began: whose deadline passed meanwhile still gets a look of its own.
+        self._judge(now)
         self._follow_up(round_, [waiter for waiter in due if waiter in self._futures], complete, trouble)
 
     def _quiet(self, trouble: ApiError | None, now: datetime, interval: float) -> None:
@@ -272,9 +273,8 @@ class Watcher:
         if isinstance(outcome, Sleep):
             waiter.due = now + timedelta(seconds=outcome.seconds)
 
-    def _judge(self) -> None:
+    def _judge(self, now: datetime) -> None:
         """End the waits that are over."""
-        now = self._clock.now()
         for waiter in list(self._futures):
             outcome = waiter.judge(now)
             if outcome is not None:
