@@ -144,6 +144,9 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "not_before": 0.0,
         "cancel_on_kill": False,
         "end_from_trigger": False,
+        "client_ref": None,
+        "count": 0,
+        "since": 0.0,
     },
     "hooks.runflow.RunflowHook": {"runflow_conn_id": "runflow_default"},
     "hooks.runflow.RunflowHook.create_run": {
