@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import (
@@ -46,6 +47,7 @@ __all__ = [
     "conf",
     "mask_secret",
     "never_expire",
+    "stats",
     "task_state_store",
 ]
 
@@ -83,6 +85,43 @@ def call_with_context(function: Callable[..., Any], args: Collection[Any], conte
         from airflow.utils.operator_helpers import determine_kwargs  # type: ignore[attr-defined]
 
     return function(*args, **determine_kwargs(function, args, context))
+
+
+class AirflowStats:
+    """Airflow's own metrics as the engine takes them; looked up when they are first used."""
+
+    def __init__(self) -> None:
+        self._stats: Any = None
+
+    def incr(self, name: str, count: int = 1) -> None:
+        """Count something that happened."""
+        self._backend().incr(name, count)
+
+    def gauge(self, name: str, value: float) -> None:
+        """Say how much of something there is now."""
+        self._backend().gauge(name, value)
+
+    def timing(self, name: str, seconds: float) -> None:
+        """Say how long something took; Airflow takes milliseconds or a timedelta."""
+        self._backend().timing(name, timedelta(seconds=seconds))
+
+    def _backend(self) -> Any:
+        if self._stats is None:
+            try:
+                from airflow.sdk.observability import stats
+            except ImportError:  # Airflow before 3.2
+                from airflow.stats import Stats
+
+                self._stats = Stats
+            else:
+                # A module of functions from 3.3 on; before that it holds a class of that kind.
+                self._stats = stats if hasattr(stats, "incr") else stats.Stats
+        return self._stats
+
+
+def stats() -> AirflowStats:
+    """Return Airflow's metrics; free until something is counted."""
+    return AirflowStats()
 
 
 def never_expire() -> Any:

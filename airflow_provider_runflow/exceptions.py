@@ -34,7 +34,8 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
         ├── SubmissionUnknownError      sent, no usable answer, and nothing can tell
         ├── RunFailedError              failed; failed runs are not billed
         │   ├── RunBilledError          failed, and billed all the same
-        │   └── RunBlockedError         stopped by content moderation
+        │   ├── RunBlockedError         stopped by content moderation
+    │   └── RunInvalidError         the model refused its input
         ├── RunCancelledError           cancelled; cancelling does not refund
         ├── RunNotDeliveredError        failed or cancelled, and bought elsewhere: nothing to wait for or to land
         ├── RunUnreachableError         recorded here, but Runflow does not show it to this account
@@ -51,6 +52,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from airflow_provider_runflow.outcomes import Outcome
+
 Retry = Literal["never", "after", "default"]
 
 
@@ -62,6 +65,7 @@ class RunflowError(Exception):
     """
 
     retry: ClassVar[Retry] = "default"
+    outcome: ClassVar[Outcome] = Outcome.FAILED
     told: str | None = None
 
     def __str__(self) -> str:
@@ -80,6 +84,7 @@ class InvalidRequestError(BeforeMoneyError, ValueError):
     """
 
     retry = "never"
+    outcome = Outcome.INVALID
 
 
 class ConfigurationError(BeforeMoneyError):
@@ -102,6 +107,7 @@ class NameTakenError(DestinationError):
     """Another picture has the name that this request would land under; a retry never helps."""
 
     retry = "never"
+    outcome = Outcome.INVALID
 
 
 class ReferenceUnreadableError(BeforeMoneyError):
@@ -110,6 +116,8 @@ class ReferenceUnreadableError(BeforeMoneyError):
 
 class JournalError(BeforeMoneyError):
     """The journal could not be read or written, so nothing was sent; a retry may help."""
+
+    outcome = Outcome.UNAVAILABLE
 
 
 class ApiError(BeforeMoneyError):
@@ -193,6 +201,7 @@ class InsufficientCreditError(ApiError):
     """402: the balance does not cover the run; a retry never helps until it is topped up."""
 
     retry = "never"
+    outcome = Outcome.INSUFFICIENT_CREDIT
     help = "Top up the balance, then clear the task."
 
 
@@ -210,6 +219,7 @@ class NotFoundError(ApiError):
     """404: no such model or run for this account; a retry never helps."""
 
     retry = "never"
+    outcome = Outcome.INVALID
     help = "Check the model id, the connection's host and its organisation, then clear the task."
 
 
@@ -224,6 +234,7 @@ class RequestRejectedError(ApiError):
     """400, 422, another 4xx or a redirect: the request is wrong; a retry never helps."""
 
     retry = "never"
+    outcome = Outcome.INVALID
     help = "Correct what Runflow names, then clear the task."
 
 
@@ -231,19 +242,26 @@ class RateLimitedError(ApiError):
     """429 after all tries; a retry helps after :attr:`ApiError.retry_after` seconds."""
 
     retry = "after"
+    outcome = Outcome.THROTTLED
     help = "A retry of the task helps after a pause."
 
 
 class ServiceUnavailableError(ApiError):
     """5xx after all tries; a retry may help."""
 
+    outcome = Outcome.UNAVAILABLE
+
 
 class TransportError(ApiError):
     """No HTTP answer (DNS, connection, TLS, time-out); a retry may help."""
 
+    outcome = Outcome.UNAVAILABLE
+
 
 class MalformedResponseError(ApiError):
     """A 2xx answer whose body is not what the API promises; a retry may help."""
+
+    outcome = Outcome.UNAVAILABLE
 
 
 class CallbackRejectedError(RunflowError):
@@ -280,6 +298,8 @@ class SubmissionUncertainError(AfterMoneyError):
     :param cause: the transport, 5xx or malformed-answer error behind it.
     """
 
+    outcome = Outcome.UNKNOWN
+
     def __init__(self, message: str, cause: ApiError | None = None) -> None:
         super().__init__(message)
         self.cause = cause
@@ -289,6 +309,7 @@ class SubmissionUnknownError(AfterMoneyError):
     """Nothing can tell whether the request was accepted, so nothing more is sent; a person must look."""
 
     retry = "never"
+    outcome = Outcome.UNKNOWN
 
 
 class RunFailedError(AfterMoneyError):
@@ -302,15 +323,24 @@ class RunBilledError(RunFailedError):
 
 
 class RunBlockedError(RunFailedError):
-    """The run was stopped by content moderation or refused its input; the same request will be again."""
+    """The run was stopped by content moderation; the same request will be again."""
 
     retry = "never"
+    outcome = Outcome.BLOCKED
+
+
+class RunInvalidError(RunFailedError):
+    """The run failed since the model refused its input; the same request will fail again."""
+
+    retry = "never"
+    outcome = Outcome.INVALID
 
 
 class RunCancelledError(AfterMoneyError):
     """Someone cancelled the run; cancelling does not refund, so it is not submitted again by itself."""
 
     retry = "never"
+    outcome = Outcome.CANCELLED
 
 
 class RunNotDeliveredError(AfterMoneyError):
@@ -323,16 +353,20 @@ class RunUnreachableError(AfterMoneyError):
     """A recorded run that this connection may not read, or that Runflow does not know (any more)."""
 
     retry = "never"
+    outcome = Outcome.UNKNOWN
 
 
 class RunTimeoutError(AfterMoneyError):
     """The run was still going at the deadline; it goes on and bills, and a retry attaches to it."""
+
+    outcome = Outcome.TIMED_OUT
 
 
 class RunPartialError(AfterMoneyError):
     """The run delivered fewer pictures than asked for. What it delivered is landed; a retry buys nothing."""
 
     retry = "never"
+    outcome = Outcome.PARTIAL
 
 
 class LandingError(AfterMoneyError):
@@ -341,5 +375,15 @@ class LandingError(AfterMoneyError):
 
 class OutputsGoneError(LandingError):
     """The pictures are paid, but Runflow no longer hands them out; a retry never helps."""
+
+    retry = "never"
+
+
+class BatchError(AfterMoneyError):
+    """Too few items of a batch have succeeded; a retry tries those that still can, and pays for nothing twice."""
+
+
+class BatchEndedError(BatchError):
+    """Too few items of a batch have succeeded, and no retry can change that."""
 
     retry = "never"

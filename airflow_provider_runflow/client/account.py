@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -79,6 +80,11 @@ class Account:
     def identity(self) -> str:
         """What tells two accounts apart without naming the key: base URL and organisation."""
         return f"{self.base_url}#{self.organization_id or ''}"
+
+    @property
+    def access(self) -> str:
+        """What tells two ways into the API apart, without showing the key: :attr:`identity` and who asks."""
+        return f"{self.identity}#{hashlib.sha256(self.api_key.encode()).hexdigest()}"
 
     @property
     def allows_http(self) -> bool:

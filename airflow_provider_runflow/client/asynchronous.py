@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import httpx
 
-from airflow_provider_runflow.client import protocol
+from airflow_provider_runflow.client import protocol, wire
 from airflow_provider_runflow.client.account import Account
 from airflow_provider_runflow.client.protocol import Answer, Call
-from airflow_provider_runflow.client.retry import Send, exchange
-from airflow_provider_runflow.client.wire import Page, Run
+from airflow_provider_runflow.client.retry import Failure, Send, exchange
+from airflow_provider_runflow.client.wire import Page, Row, Rows, Run
 
 
 class AsyncRunflowClient:
@@ -66,6 +66,39 @@ class AsyncRunflowClient:
         """Read one page of runs; parameters as for :meth:`RunflowClient.list_runs`."""
         params = protocol.list_params(q=q, fields=fields, sort_by=sort_by, limit=limit, cursor=cursor)
         return await self._call(Call("GET", "/v1/runs", Page, params=params))
+
+    async def read_row(self, run_id: str) -> Row:
+        """
+        Read a run's status, with one try: the watcher has a patience of its own, one for all of its runs.
+
+        :raises ApiError: no usable answer.
+        """
+        call: Call[Any] = Call("GET", protocol.run_path(run_id))
+        row = wire.read_row(await self._once(call))
+        if row is None:
+            raise protocol.unusable(call, "the answer has no id or no status_code")
+        return row
+
+    async def list_rows(
+        self, *, q: str | None = None, fields: Sequence[str], sort_by: str, limit: int, cursor: str | None = None
+    ) -> Rows:
+        """
+        Read one page of statuses, with one try; parameters as for :meth:`RunflowClient.list_runs`.
+
+        :raises ApiError: no usable answer.
+        """
+        params = protocol.list_params(q=q, fields=fields, sort_by=sort_by, limit=limit, cursor=cursor)
+        call: Call[Any] = Call("GET", "/v1/runs", params=params)
+        rows = wire.read_rows(await self._once(call))
+        if rows is None:
+            raise protocol.unusable(call, "the answer is no page of runs")
+        return rows
+
+    async def _once(self, call: Call[Any]) -> Any:
+        answer = await self._send(call)
+        if isinstance(answer, Failure):
+            raise answer.error
+        return answer
 
     async def _call(self, call: Call[Answer]) -> Answer:
         steps = exchange(paid=call.paid, uniform=self._uniform)

@@ -231,6 +231,11 @@ def read_answer(call: Call[Any], account: Account, response: httpx.Response) -> 
     return Failure(error, Effect.UNKNOWN)
 
 
+def unusable(call: Call[Any], reason: str) -> MalformedResponseError:
+    """Make the error for an answer that came, but is not what the API promises."""
+    return MalformedResponseError(reason, status=200, request=str(call))
+
+
 def read_failure(call: Call[Any], account: Account, error: httpx.HTTPError | httpx.InvalidURL) -> Failure:
     """Turn an httpx error into a :class:`Failure` that tells whether the request may have taken effect."""
     host = urlsplit(account.base_url).netloc

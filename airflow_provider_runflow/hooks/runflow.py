@@ -16,6 +16,7 @@ from airflow_provider_runflow.compat import BaseHook, aread_connection
 from airflow_provider_runflow.exceptions import ConnectionUnreadableError, RunflowError
 
 if TYPE_CHECKING:
+    from airflow_provider_runflow.client.account import Account
     from airflow_provider_runflow.client.assets import Asset
     from airflow_provider_runflow.client.asynchronous import AsyncRunflowClient
     from airflow_provider_runflow.client.callbacks import Callback
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 TEST_TIMEOUT = 8.0
 # Airflow kills a task that does not end by itself about 5 s after it was told to.
 CANCEL_TIMEOUT = 3.0
+CANCELS_AT_ONCE = 16
 
 
 class RunflowHook(BaseHook):
@@ -91,15 +93,13 @@ class RunflowHook(BaseHook):
         return self._client
 
     async def aget_client(self) -> AsyncRunflowClient:
-        """
-        Build an async client that reads runs. Close it with ``aclose()``.
+        """Build an async client that reads runs. Close it with ``aclose()``."""
+        return self.async_client((await self.aget_settings()).account)
 
-        All clients of a process share one TLS context; a client of its own for each trigger is then the cheapest way
-        that does not make them queue for one pool.
-        """
+    def async_client(self, account: Account) -> AsyncRunflowClient:
+        """Build an async client of an account that was read before; all of a process share one TLS context."""
         from airflow_provider_runflow.client.asynchronous import AsyncRunflowClient
 
-        account = (await self.aget_settings()).account
         return AsyncRunflowClient(
             account, transport=self.transport, sleep=self.clock.asleep, uniform=self.jitter.uniform
         )
@@ -240,6 +240,13 @@ class RunflowHook(BaseHook):
             self.log.warning("Runflow run %s could not be cancelled, so it goes on and bills: %s", run_id, error)
         else:
             self.log.info("Runflow run %s is %s. Cancelling does not refund.", run_id, run.status_code)
+
+    def cancel_runs(self, run_ids: Sequence[str], reason: str) -> None:
+        """Try to cancel runs, several at once, as :meth:`cancel_run` does."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(CANCELS_AT_ONCE) as pool:
+            list(pool.map(lambda run_id: self.cancel_run(run_id, reason), run_ids))
 
     def get_run_logs(self, run_id: str) -> list[RunLog]:
         """

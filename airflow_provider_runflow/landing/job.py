@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_runflow.landing import names
@@ -40,6 +40,7 @@ class Job:
     :param task_id: for ``{task_id}``.
     :param map_index: for ``{map_index}``; -1 for an unmapped task.
     :param run_id: the run, when it was named instead of bought: it alone tells then what is landed already.
+    :param tags: of its pictures, where the store has tags.
     :param suffix: where other bytes have the name, land under one with 8 characters of the hash; False fails instead.
     """
 
@@ -64,6 +65,7 @@ class Job:
     map_index: int
     run_id: str | None = None
     suffix: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def expected_ext(self) -> str:

@@ -223,9 +223,15 @@ class _Landing:
         """Store under ``name``; True when the same bytes were there. Raises NameTaken when others are."""
         if replace and same(self.store, name, spooled.size_bytes, spooled.sha256):
             return True
-        content_type = spooled.facts.content_type
         try:
-            self.store.put_file(name, spooled.path, content_type=content_type, sha256=spooled.sha256, replace=replace)
+            self.store.put_file(
+                name,
+                spooled.path,
+                content_type=spooled.facts.content_type,
+                sha256=spooled.sha256,
+                replace=replace,
+                tags=self.job.tags,
+            )
         except NameTaken as taken:
             if matches(self.store, name, taken.existing, spooled.size_bytes, spooled.sha256):
                 return True

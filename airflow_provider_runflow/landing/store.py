@@ -8,9 +8,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
 
 MAX_JSON_BYTES = 1024 * 1024
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -69,7 +71,19 @@ class Store(Protocol):
         :raises DestinationError: nothing is there, or it cannot be read.
         """
 
-    def put_file(self, name: str, path: Path, *, content_type: str, sha256: str, replace: bool) -> None:
+    def names(self, limit: int) -> list[str] | None:
+        """Return every name below the prefix; None when there are more than ``limit``, or listing is not possible."""
+
+    def put_file(
+        self,
+        name: str,
+        path: Path,
+        *,
+        content_type: str,
+        sha256: str,
+        replace: bool,
+        tags: Mapping[str, str] = NO_TAGS,
+    ) -> None:
         """
         Store a finished file, whole or not at all.
 
@@ -78,6 +92,7 @@ class Store(Protocol):
         :param content_type: for example ``image/png``.
         :param sha256: of the file, lower-case hex; kept with the object where the store can.
         :param replace: overwrite what is there.
+        :param tags: to find it by, where the store has tags.
         :raises NameTaken: ``replace`` is False and something is there; nothing was written.
         """
 
@@ -86,6 +101,12 @@ class Store(Protocol):
 
     def put_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Store a JSON object, replacing what is there."""
+
+    def read_document(self, name: str, max_bytes: int) -> bytes | None:
+        """Return the bytes of an object; None when it is missing or larger."""
+
+    def put_document(self, name: str, raw: bytes, *, content_type: str) -> None:
+        """Store bytes that are no picture, replacing what is there; never public."""
 
 
 def is_sha256(value: object) -> bool:

@@ -8,12 +8,15 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.exceptions import InvalidRequestError
+
+if TYPE_CHECKING:
+    from airflow_provider_runflow.models.sizes import SizeRule
 
 # The one switch that is refused for every model, whatever Runflow says of it (reference, 3.4).
 SYNC_MODE_REFUSED = (
@@ -53,12 +56,14 @@ class ImageModel:
     :param input: typed input with the limits that the API reference knows; what it leaves open stays open.
     :param price: from a wire input to the estimated price of one picture in USD; the run's ``cost`` is the truth.
     :param output_format: what its pictures are when the input does not say; ``None`` when that is not documented.
+    :param sizes: which sizes in pixels it takes: a rule or a list; ``None`` when it takes none.
     """
 
     id: str
     input: type[ModelInput]
     price: Callable[[Mapping[str, Any]], Decimal]
     output_format: str | None = "png"
+    sizes: SizeRule | tuple[str, ...] | None = None
 
     @property
     def required(self) -> list[str]:

@@ -9,10 +9,17 @@ from typing import Annotated
 from pydantic import Field
 
 from airflow_provider_runflow.models.base import ImageModel, ModelInput, Prompt
+from airflow_provider_runflow.models.sizes import SizeRule
 
 PRICE, ULTRA_PRICE = Decimal("0.04"), Decimal("0.06")
 
-Edge = Annotated[int, Field(ge=1, le=1440)]
+LONGEST_EDGE = 1440
+# All that is documented is the longest edge.
+SIZES = SizeRule(
+    multiple=1, max_edge=LONGEST_EDGE, max_ratio=LONGEST_EDGE, min_pixels=1, max_pixels=LONGEST_EDGE * LONGEST_EDGE
+)
+
+Edge = Annotated[int, Field(ge=1, le=LONGEST_EDGE)]
 
 
 class Flux11ProInput(ModelInput):
@@ -44,7 +51,11 @@ class Flux11ProUltraInput(ModelInput):
 
 
 FLUX_1_1_PRO = ImageModel(
-    id="black-forest-labs/flux-1-1-pro", input=Flux11ProInput, price=lambda _: PRICE, output_format="jpeg"
+    id="black-forest-labs/flux-1-1-pro",
+    input=Flux11ProInput,
+    price=lambda _: PRICE,
+    output_format="jpeg",
+    sizes=SIZES,
 )
 FLUX_1_1_PRO_ULTRA = ImageModel(
     id="black-forest-labs/flux-1-1-pro-ultra",

@@ -69,6 +69,8 @@ def edit_price(wire_input: Mapping[str, Any]) -> Decimal:
     return price({**wire_input, "image_size": wire_input.get("image_size") or "auto"})
 
 
-GPT_IMAGE_1_5 = ImageModel(id="openai/gpt-image-1.5", input=GptImage15Input, price=price)
-GPT_IMAGE_1_5_EDIT = ImageModel(id="openai/gpt-image-1.5/edit", input=GptImage15EditInput, price=edit_price)
+GPT_IMAGE_1_5 = ImageModel(id="openai/gpt-image-1.5", input=GptImage15Input, price=price, sizes=SIZES)
+GPT_IMAGE_1_5_EDIT = ImageModel(
+    id="openai/gpt-image-1.5/edit", input=GptImage15EditInput, price=edit_price, sizes=SIZES
+)
 MODELS = (GPT_IMAGE_1_5, GPT_IMAGE_1_5_EDIT)

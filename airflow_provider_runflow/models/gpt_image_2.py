@@ -62,6 +62,6 @@ def price(wire_input: Mapping[str, Any]) -> Decimal:
     return PRICES[wire_input.get("quality") or "high"]
 
 
-GPT_IMAGE_2 = ImageModel(id="openai/gpt-image-2", input=GptImage2Input, price=price)
-GPT_IMAGE_2_EDIT = ImageModel(id="openai/gpt-image-2/edit", input=GptImage2EditInput, price=price)
+GPT_IMAGE_2 = ImageModel(id="openai/gpt-image-2", input=GptImage2Input, price=price, sizes=SIZES)
+GPT_IMAGE_2_EDIT = ImageModel(id="openai/gpt-image-2/edit", input=GptImage2EditInput, price=price, sizes=SIZES)
 MODELS = (GPT_IMAGE_2, GPT_IMAGE_2_EDIT)

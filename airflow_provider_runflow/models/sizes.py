@@ -46,15 +46,19 @@ class SizeRule:
             return f"width x height must be {self.min_pixels:,} to {self.max_pixels:,} pixels"
         return None
 
-    def nearest(self, width: int, height: int) -> tuple[int, int]:
+    def nearest(self, width: int, height: int, *, at_least: bool = False) -> tuple[int, int]:
         """
         Find a legal size close by, whose aspect ratio differs as little as that allows.
 
+        :param at_least: no edge shorter than asked for, where the limits allow that.
         :return: width and height in pixels.
         """
         ratio = min(max(width / height, 1 / self.max_ratio), self.max_ratio)
         pixels = min(max(width * height, self.min_pixels), self.max_pixels)
-        aim = min(math.sqrt(pixels * ratio), self.max_edge, self.max_edge * ratio)
+        aim = math.sqrt(pixels * ratio)
+        if at_least:
+            aim = min(max(aim, width, height * ratio), math.sqrt(self.max_pixels * ratio))
+        aim = min(aim, self.max_edge, self.max_edge * ratio)
         first = int(aim) // self.multiple
         legal = [
             (w, h)
@@ -67,7 +71,8 @@ class SizeRule:
             w, h = size
             return 10 * abs(math.log(w / h / ratio)) + abs(math.log(w / aim))
 
-        return min(legal, key=distance)
+        enough = [size for size in legal if size[0] >= width and size[1] >= height] if at_least else []
+        return min(enough or legal, key=distance)
 
 
 def parse_size(value: Any) -> tuple[int, int] | None:
@@ -113,12 +118,17 @@ def check_listed_size(value: Any, sizes: tuple[str, ...]) -> str:
     size = parse_size(value)
     if size is None or min(size) <= 0:
         raise ValueError(rule)
+    near = nearest_listed(*size, sizes)
+    raise ValueError(f"{rule}; the nearest in aspect ratio is {near[0]}x{near[1]}")
 
-    def distance(listed: str) -> float:
-        width, height = parse_size(listed) or (1, 10**9)
-        return abs(math.log(size[0] / size[1]) - math.log(width / height))
 
-    raise ValueError(f"{rule}; the nearest in aspect ratio is {min(sizes, key=distance)}")
+def nearest_listed(width: int, height: int, sizes: tuple[str, ...]) -> tuple[int, int]:
+    """Return the one of a few sizes whose aspect ratio is nearest; words among them (``auto``) do not count."""
+
+    def distance(size: tuple[int, int]) -> float:
+        return abs(math.log(width / height) - math.log(size[0] / size[1]))
+
+    return min(filter(None, map(parse_size, sizes)), key=distance)
 
 
 def check_size(value: Any, presets: tuple[str, ...], rule: SizeRule) -> str | dict[str, int]:

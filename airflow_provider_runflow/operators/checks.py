@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,6 +14,7 @@ from airflow_provider_runflow.runs.identity import METADATA_KEY, OnUnknown, aske
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.base import RunflowRunOperator
+    from airflow_provider_runflow.operators.common import RunflowBaseOperator
     from airflow_provider_runflow.runs.identity import Request
 
 LONGEST_SECONDS = timedelta(days=30).total_seconds()
@@ -39,6 +41,16 @@ def is_literal(value: Any, template_ext: Sequence[str] = (), *, templated: bool 
     return value is None or isinstance(value, (int, float, bool))
 
 
+def filled_in(data: Any, context: Any) -> Any:
+    """Return data in which the outputs of other tasks have their values, and every text is as it was."""
+    if isinstance(data, Mapping):
+        return {name: filled_in(item, context) for name, item in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [filled_in(item, context) for item in data]
+    resolve = None if isinstance(data, os.PathLike) else getattr(data, "resolve", None)
+    return resolve(context) if resolve else data
+
+
 def seconds(name: str, value: float | timedelta) -> float:
     """
     Read a duration.
@@ -57,36 +69,75 @@ def seconds(name: str, value: float | timedelta) -> float:
 
 def check_operator(operator: RunflowRunOperator, *, rendered: bool = False) -> dict[str, Any]:
     """
-    Check the parameters of an operator, and return the model's input to send.
+    Check the parameters of an operator that buys one run, and return the model's input to send.
 
     :param rendered: every template has been rendered; before that, templates are left for later.
     :raises InvalidRequestError: naming parameter, value and rule.
     """
-
-    def known(value: Any) -> bool:
-        return rendered or is_literal(value, operator.template_ext)
-
+    known = _known(operator, rendered)
     model_input = operator.model_input(rendered=rendered)
-    for name in ("poll_interval", "timeout"):
-        seconds(name, getattr(operator, name))
-    check_reuse_within(operator.reuse_within)
-    if operator.on_unknown not in get_args(OnUnknown):
-        raise InvalidRequestError(f"on_unknown={operator.on_unknown!r}: must be 'fail' or 'resubmit'.")
     if operator.destination is not None and not operator.wait_for_completion:
         raise InvalidRequestError(
             f"destination={operator.destination!r} with wait_for_completion=False: nothing would land there. Leave one "
             "out; to land a run later, wait for it with a second task."
         )
-    for name, check in (
-        ("metadata", _check_metadata),
-        ("callback_url", _check_callback),
-        ("item_key", _check_item_key),
-    ):
+    if operator.item_key is not None and known(operator.item_key):
+        _check_item_key(operator.item_key)
+    check_common(operator, rendered=rendered)
+    if operator.filename_pattern is not None and known(operator.filename_pattern):
+        from airflow_provider_runflow.landing.names import check_pattern
+
+        # What other parameters leave open is checked again when they are rendered.
+        check_pattern(operator.filename_pattern, num_images=asked_images(model_input))
+    return model_input
+
+
+def check_common(operator: RunflowBaseOperator, *, rendered: bool = False) -> None:
+    """
+    Check what all operators share.
+
+    :param rendered: every template has been rendered; before that, templates are left for later.
+    :raises InvalidRequestError: naming parameter, value and rule.
+    """
+    known = _known(operator, rendered)
+    for name in ("poll_interval", "timeout"):
+        seconds(name, getattr(operator, name))
+    check_reuse_within(operator.reuse_within)
+    if operator.on_unknown not in get_args(OnUnknown):
+        raise InvalidRequestError(f"on_unknown={operator.on_unknown!r}: must be 'fail' or 'resubmit'.")
+    for name, check in (("metadata", _check_metadata), ("callback_url", _check_callback)):
         value = getattr(operator, name)
         if value is not None and known(value):
             check(value)
-    _check_names(operator, model_input, known)
-    return model_input
+    for name in ("destination", "sidecars"):
+        value = getattr(operator, name)
+        if value is not None and value != "beside" and known(value):
+            from airflow_provider_runflow.stores import check_destination
+
+            check_destination(value)
+
+
+def wire_input(
+    model: str, given: Mapping[str, Any], wire_names: Mapping[str, str], *, later: Collection[str] = ()
+) -> dict[str, Any]:
+    """
+    Check a model's parameters, and return the ``input`` to send.
+
+    :param given: by the operator's names.
+    :param wire_names: what Runflow calls those that it calls otherwise.
+    :param later: names whose values are not known yet; the input lacks them.
+    :raises InvalidRequestError: naming parameter, value and rule.
+    """
+    from airflow_provider_runflow.models import get_model
+
+    wire = {name: wire_names.get(name, name) for name in given}
+    values = {wire[name]: value for name, value in given.items()}
+    called = {wire[name]: name for name in wire}
+    return get_model(model).validate(values, skip={wire[name] for name in later}, called=called)
+
+
+def _known(operator: RunflowBaseOperator, rendered: bool) -> Callable[[Any], bool]:
+    return lambda value: rendered or is_literal(value, operator.template_ext)
 
 
 def _check_metadata(metadata: Any) -> None:
@@ -113,20 +164,6 @@ def _check_item_key(key: Any) -> None:
         raise InvalidRequestError(
             f"item_key={key!r}: must be a name or a number; it may not be (or render to) nothing."
         )
-
-
-def _check_names(operator: RunflowRunOperator, model_input: Mapping[str, Any], known: Callable[[Any], bool]) -> None:
-    from airflow_provider_runflow.landing.names import check_pattern
-    from airflow_provider_runflow.stores import check_destination
-
-    pattern = operator.filename_pattern
-    if pattern is not None and known(pattern):
-        # What other parameters leave open is checked again when they are rendered.
-        check_pattern(pattern, num_images=asked_images(model_input))
-    for name in ("destination", "sidecars"):
-        value = getattr(operator, name)
-        if value is not None and value != "beside" and known(value):
-            check_destination(value)
 
 
 def check_quality(request: Request, max_quality: str | None, conn_id: str) -> None:

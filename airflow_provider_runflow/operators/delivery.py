@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.client.log import Log
 from airflow_provider_runflow.exceptions import NotFoundError, OutputsGoneError
+from airflow_provider_runflow.landing.seen import SeenStore, listed_names
 from airflow_provider_runflow.models import format_of
 from airflow_provider_runflow.runs.identity import FINGERPRINT_VERSION, Request, Scope, request_token
 from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.runs.result import money_text
 
 if TYPE_CHECKING:
+    from airflow_provider_runflow.client.storage import StorageClient
     from airflow_provider_runflow.client.wire import Run
     from airflow_provider_runflow.hooks.runflow import RunflowHook
     from airflow_provider_runflow.landing.job import Job
@@ -34,7 +37,10 @@ def place_facts(operator: Any, destination: str) -> dict[str, Any]:
     return {
         "destination": destination,
         "sidecars": operator.sidecars,
-        "store_options": {name: getattr(operator, name) for name in options},
+        "store_options": {
+            **{name: getattr(operator, name) for name in options},
+            "tagged": getattr(operator, "tag_objects", False),
+        },
         "hook": operator.hook,
         "log": operator.log,
     }
@@ -48,6 +54,7 @@ class LandingPlace:
     :param destination: rendered destination prefix.
     :param sidecars: ``beside``, another prefix, or ``None``.
     :param store_options: arguments of ``open_store``.
+    :param client: reads from storage hosts; shared by several landings, and closed by who gave it. Default: one each.
     """
 
     destination: str
@@ -55,6 +62,9 @@ class LandingPlace:
     store_options: Mapping[str, Any]
     hook: RunflowHook
     log: Log
+    client: StorageClient | None = None
+    _names: frozenset[str] | None = field(default=None, init=False)
+    _sidecar_names: frozenset[str] | None = field(default=None, init=False)
 
     @cached_property
     def store(self) -> Store:
@@ -72,11 +82,28 @@ class LandingPlace:
             return None
         return self.store if self.sidecars == "beside" else open_store(self.sidecars, **self.store_options)
 
+    @property
+    def known_store(self) -> Store:
+        """The destination's store, which does not ask for what :meth:`look_around` did not see."""
+        return self.store if self._names is None else SeenStore(self.store, self._names)
+
+    @property
+    def known_sidecar_store(self) -> Store | None:
+        """As :attr:`known_store`, for sidecars."""
+        store = self.sidecar_store
+        return store if store is None or self._sidecar_names is None else SeenStore(store, self._sidecar_names)
+
+    def look_around(self) -> None:
+        """List what is there already, so that not every name has to be asked for; of a very full place nothing."""
+        self._names = listed_names(self.store)
+        beside = self.sidecar_store is self.store or self.sidecar_store is None
+        self._sidecar_names = self._names if beside else listed_names(self.sidecar_store)
+
     def find_job(self, job: Job) -> Found | None:
         """Find this very request's pictures where they would land."""
         from airflow_provider_runflow.landing.land import find_landed
 
-        return find_landed(job, self.store, self.sidecar_store)
+        return find_landed(job, self.known_store, self.known_sidecar_store)
 
     def still_there(self, result: Mapping[str, Any]) -> bool:
         """Whether everything that a recorded result names is still in the destination, unchanged."""
@@ -84,18 +111,16 @@ class LandingPlace:
 
         return still_there(result.get("images") or [], self.store)
 
-    def land_job(self, job: Job, run: Run) -> list[dict[str, Any]]:
+    def land_job(self, job: Job, run: Run, log: Log | None = None) -> list[dict[str, Any]]:
         """
         Copy the run's pictures to the destination.
 
+        :param log: where to tell of it, if not to the task's.
         :raises LandingError: some are paid but not landed; its ``landed`` lists those that are.
         """
-        from airflow_provider_runflow.client.protocol import ssl_context
-        from airflow_provider_runflow.client.storage import StorageClient
         from airflow_provider_runflow.landing.land import land
 
-        account = self.hook.settings.account
-        with StorageClient(ssl_context(), allow_http=account.allows_http, transport=self.hook.transport) as client:
+        with nullcontext(self.client) if self.client else self.open_client() as client:
             landed = land(
                 job,
                 run.id,
@@ -106,10 +131,18 @@ class LandingPlace:
                 client,
                 reread=lambda: self._reread(run.id),
                 sleep=self.hook.clock.sleep,
-                log=self.log,
+                log=log or self.log,
                 now=self.hook.clock.now,
             )
         return [image.as_dict() for image in landed]
+
+    def open_client(self) -> StorageClient:
+        """Make a client for the hosts that hold Runflow's pictures; used as a context manager."""
+        from airflow_provider_runflow.client.protocol import ssl_context
+        from airflow_provider_runflow.client.storage import StorageClient
+
+        allow_http = self.hook.settings.account.allows_http
+        return StorageClient(ssl_context(), allow_http=allow_http, transport=self.hook.transport)
 
     def _reread(self, run_id: str) -> list[str]:
         try:
@@ -122,46 +155,65 @@ class LandingPlace:
 
 
 @dataclass
-class Delivery(LandingPlace):
+class Delivery:
     """
-    Land the runs of one task that buys them.
+    Land the runs of one request.
 
+    :param place: where, and the way there; shared by the items of a task.
     :param filename_pattern: checked pattern.
     :param replace: whether a foreign picture may be overwritten.
+    :param labels: the item's labels.
+    :param alt_text: alternative text for its pictures.
+    :param tags: of its pictures, where the store has tags.
+    :param log: of the item, if it has one of its own.
+    :param remembered: what a manifest says has landed for it before, by fingerprint.
     """
 
+    place: LandingPlace
     filename_pattern: str
     replace: bool
     scope: Scope
+    labels: Mapping[str, str] = field(default_factory=dict)
+    alt_text: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    remembered: Mapping[str, Found] = field(default_factory=dict)
+    log: Log | None = None
 
     def check(self, request: Request) -> None:
         """Find before the money is spent what would keep a picture from landing."""
         from airflow_provider_runflow.landing.land import check_before_money
 
-        check_before_money(self._job(request, self.scope), self.store, self.sidecar_store)
+        check_before_money(self.job(request), self.place.known_store, self.place.known_sidecar_store)
 
     def find(self, request: Request, scope: Scope) -> Found | None:
-        """Find this very request's pictures where they would land."""
-        return self.find_job(self._job(request, scope))
+        """Find this very request's pictures: where a manifest says they are, else where they would land."""
+        told = self.remembered.get(request.fingerprint) if scope is self.scope else None
+        if told is not None and self.place.still_there({"images": [image.as_dict() for image in told.images]}):
+            return told
+        return self.place.find_job(self.job(request, scope))
+
+    def still_there(self, result: Mapping[str, Any]) -> bool:
+        """Whether everything that a recorded result names is still in the destination, unchanged."""
+        return self.place.still_there(result)
 
     def land(self, record: Record, run: Run) -> list[dict[str, Any]]:
-        """Copy the run's pictures to the destination; raises as :meth:`land_job` does."""
-        return self.land_job(self._job(record.request, self._scope_of(record), record.ordinal), run)
+        """Copy the run's pictures to the destination; raises as :meth:`LandingPlace.land_job` does."""
+        scope = replace(self.scope, client_ref=record.client_ref, item_key=record.item_key)
+        return self.place.land_job(self.job(record.request, scope, record.ordinal), run, self.log)
 
-    def _scope_of(self, record: Record) -> Scope:
-        return replace(self.scope, client_ref=record.client_ref, item_key=record.item_key)
-
-    def _job(self, request: Request, scope: Scope, ordinal: int = 0) -> Job:
+    def job(self, request: Request, scope: Scope | None = None, ordinal: int = 0) -> Job:
+        """Tell landing of a request."""
         from airflow_provider_runflow.landing.job import Job
 
+        scope = scope or self.scope
         task, prompt = scope.task, request.input.get("prompt")
         return Job(
             model=request.model,
             input=request.input,
             prompt=prompt if isinstance(prompt, str) else None,
             variation=request.variation,
-            labels={},
-            alt_text=None,
+            labels=self.labels,
+            alt_text=self.alt_text,
             client_ref=scope.client_ref,
             item_key=scope.item_key,
             fingerprint=request.fingerprint,
@@ -175,4 +227,5 @@ class Delivery(LandingPlace):
             airflow=task.facts(),
             task_id=task.task_id,
             map_index=task.map_index,
+            tags=self.tags,
         )

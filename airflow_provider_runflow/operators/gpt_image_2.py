@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_runflow.operators.base import RunflowRunOperator
-from airflow_provider_runflow.operators.references import TakesReferences
+from airflow_provider_runflow.operators.batch import RunflowBatchOperator
+from airflow_provider_runflow.operators.references import ReadsReferences, TakesReferences
 
 
 class GptImage2Operator(RunflowRunOperator):
@@ -102,6 +103,99 @@ class GptImage2EditOperator(TakesReferences):
     ) -> None:
         super().__init__(references=references, mask=mask, references_conn_id=references_conn_id, **kwargs)
         self.prompt = prompt
+        self.quality = quality
+        self.num_images = num_images
+        self.image_size = image_size
+        self.output_format = output_format
+        self.check_parameters()
+
+
+class GptImage2BatchOperator(RunflowBatchOperator):
+    """
+    Generate the pictures of many requests with GPT Image 2 in one task; each is paid once.
+
+    An item takes the parameters of :class:`GptImage2Operator`; those given here are for all items that have none of
+    their own. All parameters of :class:`~airflow_provider_runflow.operators.batch.RunflowBatchOperator` apply as well.
+
+    :param prompt: see :class:`GptImage2Operator`, as for the others. (templated)
+    :param quality: ``low``, ``medium`` or ``high``. (templated)
+    :param num_images: pictures of each item, 1-10. (templated)
+    :param image_size: a preset, ``"1088x1360"`` or ``{"width": 1088, "height": 1360}``. (templated)
+    :param output_format: ``png``, ``jpeg`` or ``webp``. (templated)
+    :raises InvalidRequestError: a parameter or an item breaks a rule; when the DAG is parsed if it is a literal, else
+        before anything is submitted.
+    """
+
+    model = "openai/gpt-image-2"
+    single = GptImage2Operator
+    shared_fields: ClassVar[tuple[str, ...]] = GptImage2Operator.input_fields
+    input_fields: ClassVar[tuple[str, ...]] = ("requests", *shared_fields)
+    template_fields: Sequence[str] = (*shared_fields, *RunflowBatchOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        requests: Any,
+        prompt: str | None = None,
+        quality: str = "high",
+        num_images: int = 1,
+        image_size: str | dict[str, int] | None = None,
+        output_format: str = "png",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(requests=requests, **kwargs)
+        self.prompt = prompt
+        self.quality = quality
+        self.num_images = num_images
+        self.image_size = image_size
+        self.output_format = output_format
+        self.check_parameters()
+
+
+class GptImage2EditBatchOperator(ReadsReferences, RunflowBatchOperator):
+    """
+    Make new pictures from pictures, for many requests in one task, with GPT Image 2 Edit; each is paid once.
+
+    An item takes the parameters of :class:`GptImage2EditOperator`; those given here are for all items that have none of
+    their own. All parameters of :class:`~airflow_provider_runflow.operators.batch.RunflowBatchOperator` apply as well.
+
+    :param prompt: see :class:`GptImage2EditOperator`, as for the others. (templated)
+    :param references: the pictures to work from. (templated)
+    :param mask: a picture that shows where to edit. (templated)
+    :param references_conn_id: Airflow connection of the files' store. (templated)
+    :param quality: ``low``, ``medium`` or ``high``. (templated)
+    :param num_images: pictures of each item, 1-10. (templated)
+    :param image_size: a preset, ``"1088x1360"`` or ``{"width": 1088, "height": 1360}``. (templated)
+    :param output_format: ``png``, ``jpeg`` or ``webp``. (templated)
+    :raises InvalidRequestError: a parameter or an item breaks a rule; when the DAG is parsed if it is a literal, else
+        before anything is submitted.
+    """
+
+    model = "openai/gpt-image-2/edit"
+    single = GptImage2EditOperator
+    shared_fields: ClassVar[tuple[str, ...]] = GptImage2EditOperator.input_fields
+    input_fields: ClassVar[tuple[str, ...]] = ("requests", *shared_fields)
+    template_fields: Sequence[str] = (*shared_fields, "references_conn_id", *RunflowBatchOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        requests: Any,
+        prompt: str | None = None,
+        references: Sequence[str] | str | None = None,
+        mask: str | None = None,
+        references_conn_id: str | None = None,
+        quality: str = "high",
+        num_images: int = 1,
+        image_size: str | dict[str, int] | None = None,
+        output_format: str = "png",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(requests=requests, **kwargs)
+        self.prompt = prompt
+        self.references = references
+        self.mask = mask
+        self.references_conn_id = references_conn_id
         self.quality = quality
         self.num_images = num_images
         self.image_size = image_size

@@ -42,6 +42,8 @@ class PaidRun:
     :param request: as rendered now.
     :param delivery: where pictures land; ``None`` leaves them at Runflow.
     :param wait_seconds: how long a run may take, from its submission.
+
+    :attr:`reused`: what was found had been bought by another task.
     """
 
     request: Request
@@ -55,6 +57,7 @@ class PaidRun:
     failure: RunflowError | None = field(default=None, init=False)
     standing: Standing | None = field(default=None, init=False)
     ended: bool = field(default=False, init=False)
+    reused: bool = field(default=False, init=False)
 
     @property
     def bought(self) -> Standing:
@@ -78,6 +81,10 @@ class PaidRun:
     def pending(self) -> dict[str, Any]:
         """What resuming needs, without a journal and without rendering again: the record, as JSON."""
         return self.bought.record.to_json()
+
+    def take_up(self, record: Record) -> None:
+        """Go on with a run that is on record."""
+        self.standing = Standing(record, None, attached=True)
 
     def start(self) -> dict[str, Any] | None:
         """
@@ -176,9 +183,18 @@ class PaidRun:
             landed = self._landed_elsewhere()
         return landed
 
+    def rejoin(self) -> dict[str, Any] | None:
+        """Go on with what an earlier stretch of the task submitted, as :meth:`attach` does, reading as little."""
+        record = self.engine.recall(self.request)
+        if record is not None and record.state == "submitted":
+            self.take_up(record)
+            return None
+        return self.attach()
+
     def _landed_before(self, record: Record | None) -> dict[str, Any] | None:
         if record is not None and record.state == "landed" and record.result is not None:
             if self.delivery is None or self.delivery.still_there(record.result):
+                self.reused = record.submitted_at is None
                 self._say_reused(record.run_id)
                 self.engine.remember(record)  # of this go now, if the task was cleared
                 return self._judged(dict(record.result), record)
@@ -210,6 +226,7 @@ class PaidRun:
         run = Run(id=found.runflow_run_id, status_code=status, cost=found.cost_usd)
         landed = self.engine.landed_record(request, run.id)
         result = make_result(landed, run, images)
+        self.reused = True
         self._record_landed(landed, result)
         self._say_reused(run.id)
         return self._judged(result, landed)

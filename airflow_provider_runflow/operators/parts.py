@@ -3,21 +3,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_runflow.client.log import Log
 from airflow_provider_runflow.compat import conf
 from airflow_provider_runflow.exceptions import InvalidRequestError, JournalError, ReferenceUnreadableError
 from airflow_provider_runflow.operators.checks import check_operator, check_quality
-from airflow_provider_runflow.operators.delivery import Delivery, place_facts
+from airflow_provider_runflow.operators.delivery import Delivery, LandingPlace, place_facts
 from airflow_provider_runflow.operators.paid_run import PaidRun
-from airflow_provider_runflow.runs.engine import RunEngine, Standing
+from airflow_provider_runflow.runs.engine import RunEngine
 from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, TaskIdentity, make_scope
-from airflow_provider_runflow.runs.journal import Record
+from airflow_provider_runflow.runs.journal import Journal, Record
 from airflow_provider_runflow.stores.task_state import open_journal
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.base import RunflowRunOperator
+    from airflow_provider_runflow.operators.common import RunflowBaseOperator
+
+
+@dataclass
+class TaskParts:
+    """
+    What all requests of one task share.
+
+    :param operator: with rendered parameters.
+    :param task: who asks.
+    :param destination: rendered; ``None`` lands nothing.
+    :param journal: what earlier attempts recorded.
+    """
+
+    operator: RunflowBaseOperator
+    task: TaskIdentity
+    destination: str | None
+    journal: Journal
+
+    @cached_property
+    def place(self) -> LandingPlace | None:
+        """Where pictures land."""
+        if self.destination is None:
+            return None
+        return LandingPlace(**place_facts(self.operator, self.destination))
+
+    @property
+    def pattern(self) -> str:
+        """How pictures are called."""
+        from airflow_provider_runflow.landing.names import DEFAULT_PATTERN
+
+        return self.operator.filename_pattern or DEFAULT_PATTERN
+
+    def scope(self, item_key: str | None) -> Scope:
+        """Name the scope of an item; raises as :func:`make_scope` does."""
+        return make_scope(
+            self.operator.reuse_within,
+            namespace=_namespace(),
+            task=self.task,
+            item_key=item_key,
+            destination=self.destination,
+        )
+
+    def delivery(self, scope: Scope, **of_item: Any) -> Delivery | None:
+        """Say where an item's pictures land; more arguments as :class:`Delivery` takes them."""
+        if self.place is None:
+            return None
+        return Delivery(self.place, self.pattern, self.operator.replace, scope, **of_item)
+
+    def paid_run(
+        self,
+        request: Request,
+        scope: Scope,
+        delivery: Delivery | None,
+        *,
+        check: Callable[[Request], None] = lambda request: None,
+        log: Log | None = None,
+        **of_engine: Any,
+    ) -> PaidRun:
+        """
+        Put the parts of one request together.
+
+        :param check: looks at a request that is about to be submitted.
+        :param log: where to tell of this request.
+        :param of_engine: more arguments of the :class:`RunEngine`.
+        """
+        operator, hook = self.operator, self.operator.hook
+        settings = hook.settings
+
+        def before_submit(wanted: Request) -> None:
+            check_quality(wanted, settings.max_quality, operator.runflow_conn_id)
+            check(wanted)
+            if delivery is not None:
+                delivery.check(wanted)
+
+        engine = RunEngine(
+            api=hook.get_conn(),
+            account=settings.account.identity,
+            journal=self.journal,
+            scope=scope,
+            on_unknown=cast(OnUnknown, operator.on_unknown),
+            clock=hook.clock,
+            log=log or operator.log,
+            metadata=operator.metadata,
+            callback_url=operator.callback_url,
+            before_submit=before_submit,
+            **of_engine,
+        )
+        return PaidRun(
+            request=request,
+            scope=scope,
+            engine=engine,
+            hook=hook,
+            delivery=delivery,
+            wait_seconds=operator.wait_seconds,
+            poll_interval=operator.poll_interval,
+            log=log or operator.log,
+        )
 
 
 def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[str, Any] | None) -> PaidRun:
@@ -29,55 +130,45 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
     :param pending: what the task recorded when it deferred; ``None`` starts from the rendered parameters.
     :raises InvalidRequestError: a rendered parameter breaks a rule; nothing is submitted.
     """
-    task = _task_identity(context, operator)
-    destination = _destination(operator)
+    destination = _destination(operator) if operator.wait_for_completion else None
+    task = task_identity(context, operator, literal=operator.request_is_literal)
+    parts = TaskParts(operator, task, destination, open_journal(context))
     record = Record.from_json(pending) if pending else None
     if record is not None:
         request, scope = record.request, Scope(record.client_ref, record.item_key, task)
     else:
         request = _request(operator, context)
-        scope = _scope(operator, task, destination)
-    hook = operator.hook
-    delivery = _delivery(operator, destination, scope, request.num_images)
-    if delivery is None and operator.wait_for_completion and record is None:
-        operator.log.warning(
-            "No destination: the only copy of the pictures stays at Runflow, where it expires. Set `destination` "
-            "or [runflow] default_destination to keep them."
-        )
-    settings = hook.settings
+        scope = parts.scope(text_or_none(operator.item_key))
+    if destination is not None:
+        from airflow_provider_runflow.landing.names import check_pattern
 
-    def before_submit(wanted: Request) -> None:
-        check_quality(wanted, settings.max_quality, operator.runflow_conn_id)
-        operator.check_request(wanted)
-        if delivery is not None:
-            delivery.check(wanted)
-
-    engine = RunEngine(
-        api=hook.get_conn(),
-        account=settings.account.identity,
-        journal=open_journal(context),
-        scope=scope,
-        on_unknown=cast(OnUnknown, operator.on_unknown),
-        clock=hook.clock,
-        log=operator.log,
-        metadata=operator.metadata,
-        callback_url=operator.callback_url,
-        before_submit=before_submit,
-        upload=operator.upload,
-    )
-    paid_run = PaidRun(
-        request=request,
-        scope=scope,
-        engine=engine,
-        hook=hook,
-        delivery=delivery,
-        wait_seconds=operator.wait_seconds,
-        poll_interval=operator.poll_interval,
-        log=operator.log,
-    )
+        check_pattern(parts.pattern, num_images=request.num_images)
+    elif operator.wait_for_completion and record is None:
+        warn_of_no_destination(operator)
+    delivery = parts.delivery(scope)
+    paid_run = parts.paid_run(request, scope, delivery, check=operator.check_request, upload=operator.upload)
     if record is not None:
-        paid_run.standing = Standing(record, None, attached=True)
+        paid_run.take_up(record)
     return paid_run
+
+
+def make_task_parts(operator: RunflowBaseOperator, context: Any, journal: Journal, *, literal: bool) -> TaskParts:
+    """
+    Put together what the requests of a task share.
+
+    :param journal: see :class:`TaskParts`.
+    :param literal: no template makes the requests.
+    :raises InvalidRequestError: the destination renders to nothing.
+    """
+    return TaskParts(operator, task_identity(context, operator, literal=literal), _destination(operator), journal)
+
+
+def warn_of_no_destination(operator: RunflowBaseOperator) -> None:
+    """Say that nothing will be kept."""
+    operator.log.warning(
+        "No destination: the only copy of the pictures stays at Runflow, where it expires. Set `destination` "
+        "or [runflow] default_destination to keep them."
+    )
 
 
 def recorded_run(context: Any) -> str | None:
@@ -89,7 +180,7 @@ def recorded_run(context: Any) -> str | None:
 
 def _request(operator: RunflowRunOperator, context: Any) -> Request:
     try:
-        return Request(operator.model, check_operator(operator, rendered=True), _text(operator.variation))
+        return Request(operator.model, check_operator(operator, rendered=True), text_or_none(operator.variation))
     except ReferenceUnreadableError as error:
         record = _on_record(context)
         if record is None or not record.is_bought:
@@ -106,34 +197,12 @@ def _on_record(context: Any) -> Record | None:
         return None
 
 
-def _scope(operator: RunflowRunOperator, task: TaskIdentity, destination: str | None) -> Scope:
-    return make_scope(
-        operator.reuse_within,
-        namespace=_namespace(),
-        task=task,
-        item_key=_text(operator.item_key),
-        destination=destination,
-    )
-
-
-def _text(value: str | int | None) -> str | None:
+def text_or_none(value: str | int | None) -> str | None:
+    """Return a name as text; ``None`` for an empty one."""
     return None if value in (None, "") else str(value)
 
 
-def _delivery(operator: RunflowRunOperator, destination: str | None, scope: Scope, num_images: int) -> Delivery | None:
-    if destination is None:
-        return None
-    from airflow_provider_runflow.landing.names import DEFAULT_PATTERN, check_pattern
-
-    pattern = operator.filename_pattern or DEFAULT_PATTERN
-    check_pattern(pattern, num_images=num_images)
-    facts = place_facts(operator, destination)
-    return Delivery(**facts, filename_pattern=pattern, replace=operator.replace, scope=scope)
-
-
-def _destination(operator: RunflowRunOperator) -> str | None:
-    if not operator.wait_for_completion:
-        return None
+def _destination(operator: RunflowBaseOperator) -> str | None:
     if operator.destination is not None:
         if not operator.destination.strip():
             raise InvalidRequestError(
@@ -143,7 +212,8 @@ def _destination(operator: RunflowRunOperator) -> str | None:
     return conf.get("runflow", "default_destination", fallback=None) or None
 
 
-def _task_identity(context: Any, operator: RunflowRunOperator) -> TaskIdentity:
+def task_identity(context: Any, operator: RunflowBaseOperator, *, literal: bool) -> TaskIdentity:
+    """Say who asks; ``literal``: no template makes its requests."""
     ti, dag_run = context["ti"], context["dag_run"]
     max_tries = int(getattr(ti, "max_tries", 0) or 0)
     map_index = getattr(ti, "map_index", -1)
@@ -154,7 +224,7 @@ def _task_identity(context: Any, operator: RunflowRunOperator) -> TaskIdentity:
         map_index=-1 if map_index is None else map_index,
         go=max_tries,
         first_try=ti.try_number <= 1 and max_tries <= (operator.retries or 0),
-        literal=operator.request_is_literal,
+        literal=literal,
         clears=int(getattr(dag_run, "clear_number", 0) or 0),
         began=getattr(dag_run, "start_date", None),
         since=getattr(dag_run, "run_after", None),

@@ -7,25 +7,24 @@ import hashlib
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_runflow.compat import conf
 from airflow_provider_runflow.exceptions import ConfigurationError, InvalidRequestError, ReferenceUnreadableError
 from airflow_provider_runflow.operators.base import RunflowRunOperator
 from airflow_provider_runflow.operators.checks import is_literal
 from airflow_provider_runflow.runs.identity import SHA256_PREFIX, Request, hashes_in
+from airflow_provider_runflow.stores.reading import open_file, whereabouts
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.hooks.runflow import RunflowHook
-    from airflow_provider_runflow.stores import Destination
 
 # As the reference states it (13); kept here too, so that parsing a DAG does not load the HTTP client.
 MAX_BYTES = 50 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
-FORMS = "s3://bucket/cup.jpg, gs://bucket/cup.jpg, abfs://container/cup.jpg, file:///folder/cup.jpg"
 _PRIVATE = re.compile(r"(?!https?:|runflow:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # Stands for a private file where its bytes are not known yet.
 UNREAD = f"{SHA256_PREFIX}{'0' * 64}"
@@ -34,20 +33,6 @@ UNREAD = f"{SHA256_PREFIX}{'0' * 64}"
 def is_private(address: Any) -> bool:
     """Whether an address is one that Runflow cannot read itself: a file in a bucket or on disk."""
     return isinstance(address, str) and _PRIVATE.match(address) is not None
-
-
-def whereabouts(address: str) -> Destination:
-    """
-    Take the address of a private file apart.
-
-    :raises InvalidRequestError: it has no legal form, or names no file.
-    """
-    from airflow_provider_runflow.stores import parse_destination
-
-    where = parse_destination(address, called="references:", forms=FORMS)
-    if not where.prefix or address.endswith("/"):
-        raise InvalidRequestError(f"references: {address} names no file. Legal forms: {FORMS}")
-    return where
 
 
 class Files:
@@ -62,6 +47,8 @@ class Files:
         self._folder = Path(tempfile.mkdtemp(prefix="runflow-references-"))
         self._read: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._uploaded: dict[str, str] = {}
+        self._locks: dict[str, threading.Lock] = {}
 
     def close(self) -> None:
         """Remove the copies."""
@@ -91,7 +78,9 @@ class Files:
         """
         assets = {}
         for sha256 in sorted(hashes_in(request.input)):
-            assets[sha256] = known.get(sha256) or self._upload(hook, sha256)
+            with self._locks.setdefault(sha256, threading.Lock()):
+                ref = known.get(sha256) or self._uploaded.get(sha256) or self._upload(hook, sha256)
+                assets[sha256] = self._uploaded[sha256] = ref
         return assets
 
     def _upload(self, hook: RunflowHook, sha256: str) -> str:
@@ -123,7 +112,7 @@ class Files:
 
     def _chunks(self, address: str) -> Iterator[bytes]:
         try:
-            with self._open(address) as file:
+            with open_file(address, self._conn_id) as file:
                 while chunk := file.read(CHUNK_BYTES):
                     yield chunk
         except (InvalidRequestError, ConfigurationError):
@@ -133,74 +122,28 @@ class Files:
                 f"references: {address} cannot be read ({type(error).__name__}: {error})."
             ) from error
 
-    def _open(self, address: str) -> Any:
-        from airflow_provider_runflow.stores import S3_SCHEMES
 
-        where = whereabouts(address)
-        if where.scheme == "file":
-            return _allowed_path(address).open("rb")
-        if where.scheme in S3_SCHEMES:
-            import contextlib
-
-            from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-            client = S3Hook(aws_conn_id=where.conn_id or self._conn_id or "aws_default").get_conn()
-            body: BinaryIO = client.get_object(Bucket=where.bucket, Key=where.prefix.rstrip("/"))["Body"]
-            return contextlib.closing(body)
-        from airflow_provider_runflow.stores.object_storage import ObjectStorageStore
-
-        folder, _, name = address.rpartition("/")
-        return ObjectStorageStore(folder, conn_id=self._conn_id).open(name)
-
-
-def _allowed_path(address: str) -> Path:
-    path = Path(unquote(urlsplit(address).path)).resolve()
-    allowed = conf.get("runflow", "allowed_local_paths", fallback="") or ""
-    folders = [Path(folder.strip()).resolve() for folder in allowed.split(",") if folder.strip()]
-    if not any(path.is_relative_to(folder) for folder in folders):
-        raise InvalidRequestError(
-            f"references: {address} is outside of [runflow] allowed_local_paths ({allowed or 'empty'}): a worker's "
-            "disk is read only where that option says so."
-        )
-    return path
-
-
-class TakesReferences(RunflowRunOperator):
+class ReadsFiles:
     """
-    Base of the operators that make pictures from pictures.
-
-    :param references: the pictures to work from, at least one: files in a bucket (``s3://``, ``gs://``, any scheme that
-        ``ObjectStoragePath`` knows) or under ``[runflow] allowed_local_paths`` (``file://``), https addresses that
-        Runflow can read, or ids such as ``runflow://assets/…``. Private files, PNG, JPEG, WebP or GIF of at most
-        50 MiB, are uploaded to Runflow and nowhere else. How many there may be is not documented; Runflow decides. A
-        file counts by its bytes; an https address whatever its query, since a presigned one is signed anew at each
-        try: for another picture behind the same path raise ``variation``. (templated)
-    :param mask: a picture that shows where to edit; as in ``references``. (templated)
-    :param references_conn_id: Airflow connection of the files' store. Default: the store's own, such as
-        ``aws_default``. (templated)
+    Reads the private files that requests refer to; for operators, which have ``model``, ``hook`` and
+    ``references_conn_id``.
     """
 
-    wire_names: ClassVar[Mapping[str, str]] = {"references": "image_urls", "mask": "mask_url"}
-    template_fields: Sequence[str] = ("references_conn_id", *RunflowRunOperator.template_fields)
+    model: str
+    hook: RunflowHook
+    references_conn_id: str | None
 
-    def __init__(
-        self,
-        *,
-        references: Sequence[str] | str,
-        mask: str | None = None,
-        references_conn_id: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.references = references
-        self.mask = mask
-        self.references_conn_id = references_conn_id
+    def stand_ins(self, value: Any, *, rendered: bool) -> Any:
+        """
+        Let the hash of each private file stand for it, as far as it can be read already.
 
-    def value_to_check(self, name: str, *, rendered: bool) -> Any:
-        """Let the hash of a private file stand for it, as far as it can be read already."""
-        value = super().value_to_check(name, rendered=rendered)
-        if name not in self.wire_names or value is None:
-            return value
+        :param value: an address, or a list of them.
+        :param rendered: the files can be read now.
+        :raises InvalidRequestError: an address that is none, or a file that Runflow would not take.
+        :raises ReferenceUnreadableError: the store does not hand a file out.
+        """
+        if value is None:
+            return None
         if rendered:
             from airflow_provider_runflow.models.references import without_text
 
@@ -236,16 +179,61 @@ class TakesReferences(RunflowRunOperator):
         if files is not None:
             files.close()
 
+
+class ReadsReferences(ReadsFiles):
+    """A :class:`ReadsFiles` that removes its copies of the files once the task has ended or deferred."""
+
     def execute(self, context: Any) -> dict[str, Any]:
-        """Find or buy the run, wait for it, land it; or defer."""
+        """Find or buy, wait, land; or defer."""
         try:
-            return super().execute(context)
+            result: dict[str, Any] = super().execute(context)  # type: ignore[misc]
+            return result
         finally:
             self._close_files()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Resume as every operator that buys."""
         try:
-            return super().resume_execution(next_method, next_kwargs, context)
+            return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
         finally:
             self._close_files()
+
+
+REFERENCE_NAMES: Mapping[str, str] = {"references": "image_urls", "mask": "mask_url"}
+
+
+class TakesReferences(ReadsReferences, RunflowRunOperator):
+    """
+    Base of the operators that make pictures from pictures.
+
+    :param references: the pictures to work from, at least one: files in a bucket (``s3://``, ``gs://``, any scheme that
+        ``ObjectStoragePath`` knows) or under ``[runflow] allowed_local_paths`` (``file://``), https addresses that
+        Runflow can read, or ids such as ``runflow://assets/…``. Private files, PNG, JPEG, WebP or GIF of at most
+        50 MiB, are uploaded to Runflow and nowhere else. How many there may be is not documented; Runflow decides. A
+        file counts by its bytes; an https address whatever its query, since a presigned one is signed anew at each
+        try: for another picture behind the same path raise ``variation``. (templated)
+    :param mask: a picture that shows where to edit; as in ``references``. (templated)
+    :param references_conn_id: Airflow connection of the files' store. Default: the store's own, such as
+        ``aws_default``. (templated)
+    """
+
+    wire_names: ClassVar[Mapping[str, str]] = REFERENCE_NAMES
+    template_fields: Sequence[str] = ("references_conn_id", *RunflowRunOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        references: Sequence[str] | str,
+        mask: str | None = None,
+        references_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.references = references
+        self.mask = mask
+        self.references_conn_id = references_conn_id
+
+    def value_to_check(self, name: str, *, rendered: bool) -> Any:
+        """Let the hash of a private file stand for it, as far as it can be read already."""
+        value = super().value_to_check(name, rendered=rendered)
+        return self.stand_ins(value, rendered=rendered) if name in self.wire_names else value

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_runflow.exceptions import InvalidRequestError
 from airflow_provider_runflow.operators.base import RunflowRunOperator
-from airflow_provider_runflow.operators.checks import is_literal
+from airflow_provider_runflow.operators.batch import RunflowBatchOperator
+from airflow_provider_runflow.operators.checks import filled_in, is_literal
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.runs.identity import Request
+    from airflow_provider_runflow.runs.items import Item
 
 
 class RunflowModelOperator(RunflowRunOperator):
@@ -97,6 +98,69 @@ class RunflowModelOperator(RunflowRunOperator):
         check_declared(request.model, request.input, declared)
 
 
+class RunflowModelBatchOperator(RunflowBatchOperator):
+    """
+    Buy runs of any image models of Runflow for many requests in one task, and land what they made; each is paid once.
+
+    An item is ``{key, labels, alt_text, variation, model, input}``; its ``input`` is put over the one given here, and
+    sent as it is. All parameters of :class:`~airflow_provider_runflow.operators.batch.RunflowBatchOperator` apply as
+    well.
+
+    :param model: model id of the items that have none of their own. (templated)
+    :param input: the model's parameters for all items; data, not a template. Outputs of other tasks within it are
+        filled in.
+    :raises InvalidRequestError: a parameter or an item breaks a rule; when the DAG is parsed if it is a literal, else
+        before anything is submitted.
+    """
+
+    single = RunflowModelOperator
+    shared_fields: ClassVar[tuple[str, ...]] = RunflowModelOperator.input_fields
+    input_fields: ClassVar[tuple[str, ...]] = ("requests", *shared_fields)
+    template_fields: Sequence[str] = (*shared_fields, *RunflowBatchOperator.template_fields)
+
+    def __init__(
+        self, *, requests: Any, model: str | None = None, input: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(requests=requests, **kwargs)
+        self.model = model  # type: ignore[assignment]  # of the items, then
+        self.input = input
+        self.check_parameters()
+
+    def is_known(self, name: str) -> bool:
+        """Whether a parameter has its final value when the DAG is parsed; of data only outputs of tasks have not."""
+        if name != "input":
+            return super().is_known(name)
+        return is_literal(self.input, self.template_ext, templated=self.render_items)
+
+    def render_template(self, content: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render everything but the data."""
+        if content is self.input and not self.render_items:
+            return filled_in(content, context)
+        return super().render_template(content, context, *args, **kwargs)
+
+    def model_of(self, item: Item) -> str:
+        """Return the model that draws an item."""
+        return str(item.parameters.get("model") or self.model or "")
+
+    def item_input(self, item: Item, *, rendered: bool) -> dict[str, Any]:
+        """Check what can be known of a model that nothing here knows."""
+        from airflow_provider_runflow.client.protocol import runs_path
+
+        if rendered or "model" in item.parameters or self.is_known("model"):
+            if not self.model_of(item):
+                raise InvalidRequestError("model: is required, here or for the whole task.")
+            runs_path(self.model_of(item))
+        if not rendered and not self.is_known("input"):
+            return as_json_object(item.parameters.get("input") or {})
+        return as_json_object({**(self.final("input") or {}), **_mapping(item.parameters.get("input") or {})})
+
+
+def _mapping(data: Any) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise InvalidRequestError(f"input={str(data)[:80]!r}: must be a JSON object with the model's parameters.")
+    return data
+
+
 def as_json_object(data: Any) -> dict[str, Any]:
     """
     Return a model's input as the JSON that is sent.
@@ -114,13 +178,3 @@ def as_json_object(data: Any) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"input: must be a JSON object ({error}).") from None
     return plain
-
-
-def filled_in(data: Any, context: Any) -> Any:
-    """Return data in which the outputs of other tasks have their values, and every text is as it was."""
-    if isinstance(data, Mapping):
-        return {name: filled_in(item, context) for name, item in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [filled_in(item, context) for item in data]
-    resolve = None if isinstance(data, os.PathLike) else getattr(data, "resolve", None)
-    return resolve(context) if resolve else data

@@ -85,6 +85,7 @@ class RunEngine:
     :param upload: called then with the request and the references that an earlier try of the same submission uploaded;
         returns those to send, by the sha256 that stands for each in the input. Free of charge.
     :param slot: where in the journal the task keeps this request, whatever its item key renders to.
+    :param about: labels and alternative text, to be recorded with it.
     :param lister: lists the scope's runs; shared by all items of a task. Default: one of its own.
     :param began: when the task began to look, if that was before this engine was made.
     """
@@ -101,6 +102,7 @@ class RunEngine:
     before_submit: Callable[[Request], None] = lambda request: None
     upload: Callable[[Request, Mapping[str, str]], Mapping[str, str]] = lambda request, known: known
     slot: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
     lister: Lister = None  # type: ignore[assignment]  # made in __post_init__
     began: datetime = None  # type: ignore[assignment]
     _sent: bool = field(default=False, init=False)
@@ -342,8 +344,7 @@ class RunEngine:
         mine = self.metadata
         if record is not None and record.metadata is not None:
             mine = {name: value for name, value in record.metadata.items() if name != METADATA_KEY}
-        go = None if self.journal.remembers else self.scope.task.go
-        metadata = run_metadata(self.scope, request, ordinal, mine, go=go)
+        metadata = run_metadata(self.scope, request, ordinal, mine, with_go=not self.journal.remembers)
         return replace(intent, since=intent.at, metadata=metadata)
 
     def _post(self, request: Request, intent: Record) -> Run:
@@ -417,5 +418,6 @@ class RunEngine:
             input=dict(request.input),
             variation=request.variation,
             at=self.clock.now(),
+            **self.about,
             **more,
         )

@@ -262,12 +262,13 @@ def request_token(scope: Scope, fingerprint: str) -> str:
 
 
 def run_metadata(
-    scope: Scope, request: Request, ordinal: int, user: Mapping[str, Any] | None, *, go: int | None = None
+    scope: Scope, request: Request, ordinal: int, user: Mapping[str, Any] | None, *, with_go: bool = False
 ) -> dict[str, Any]:
     """
     Metadata of a run: the user's, and under ``airflow`` what tells one request's runs from another's.
 
-    :param go: recorded only where no journal does; it changes on a clear, and with it the body under the same key.
+    :param with_go: say which go buys it, where no journal does; it changes on a clear, and with it the body under the
+        same key.
     :raises InvalidRequestError: when the user's metadata has a key ``airflow`` of its own.
     """
     if user and METADATA_KEY in user:
@@ -279,7 +280,7 @@ def run_metadata(
         "fingerprint_version": FINGERPRINT_VERSION,
         "ordinal": ordinal,
         **({"variation": request.variation} if request.variation is not None else {}),
-        **({"go": go} if go is not None else {}),
+        **({"go": scope.task.go, "clears": scope.task.clears} if with_go else {}),
     }
     return {**(user or {}), METADATA_KEY: ours}
 

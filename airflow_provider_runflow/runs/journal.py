@@ -46,6 +46,8 @@ class Record:
     :param clears: how often tasks of its DAG run had been cleared.
     :param assets: what was uploaded for it: the references sent, by the sha256 that stands for each in the input.
     :param handed_over: of a submitted run: the task returned it without landing it, as it was told to.
+    :param labels: the item's labels, for names and sidecars.
+    :param alt_text: alternative text for its pictures.
     :param metadata: the run's whole metadata as first sent: another body would void the idempotency key. (The
         callback URL is not kept: it may hold a secret.)
     """
@@ -69,6 +71,8 @@ class Record:
     clears: int = 0
     assets: Mapping[str, str] | None = None
     handed_over: bool = False
+    labels: Mapping[str, str] | None = None
+    alt_text: str | None = None
     metadata: Mapping[str, Any] | None = None
     fingerprint_version: int = FINGERPRINT_VERSION
 
@@ -158,6 +162,19 @@ def newest_first(bought: Record | None, sent: Record | None) -> list[Record]:
     return [bought, sent] if bought.at >= sent.at else [sent, bought]
 
 
+def newer_of(known: Record | None, written: Record) -> Record:
+    """
+    Choose between two records of one kind; ``written`` was found later, maybe by another worker with another clock.
+
+    Of one and the same request the later submission counts, else the later moment.
+    """
+    if known is None:
+        return written
+    same = all(getattr(known, name) == getattr(written, name) for name in ("client_ref", "item_key", "fingerprint"))
+    older = (written.ordinal, written.at) < (known.ordinal, known.at) if same else written.at < known.at
+    return known if older else written
+
+
 class Journal(Protocol):
     """Durable memory across the attempts of one task instance."""
 
@@ -172,10 +189,27 @@ class Journal(Protocol):
         """Replace a slot's record; raises :class:`JournalError` unless it is durable."""
 
 
+class ManyJournal(Journal, Protocol):
+    """The journal of a task with many requests."""
+
+    def load(self) -> None:
+        """Read everything; raises :class:`JournalError` when that is not possible."""
+
+    def slots(self) -> list[str]:
+        """Return the slots that hold something."""
+
+
 class NoJournal:
     """Airflow before 3.3 has no task state store: the look-up at Runflow is the only memory."""
 
     remembers = False
+
+    def load(self) -> None:
+        """Find nothing."""
+
+    def slots(self) -> list[str]:
+        """Know no slots."""
+        return []
 
     def read(self, slot: str) -> list[Record]:
         """Know nothing."""

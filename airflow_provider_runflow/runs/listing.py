@@ -65,6 +65,11 @@ class Lister:
     )
     _whole: dict[str, Run] = field(default_factory=dict, init=False)
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the latest list was refused."""
+        return any(isinstance(known[2], LookUpRefused) for known in self._latest.values())
+
     def listing(self, client_ref: str, *, after: int = 0, since: datetime | None = None) -> RunList:
         """
         Return a list that is new enough, reading it if need be.

@@ -13,6 +13,7 @@ from airflow_provider_runflow.exceptions import (
     RunBlockedError,
     RunCancelledError,
     RunFailedError,
+    RunInvalidError,
     RunNotDeliveredError,
 )
 
@@ -25,8 +26,12 @@ MAX_TOLD = 10
 
 def will_fail_again(run: Run) -> bool:
     """Whether the reason of a failure lies in the request itself, so that sending it again cannot help."""
-    code, message = run.failure_code or "", run.failure_message or ""
-    return bool(_BLOCKED.search(code) or _BLOCKED.search(message) or _INVALID.search(code))
+    return is_blocked(run) or bool(_INVALID.search(run.failure_code or ""))
+
+
+def is_blocked(run: Run) -> bool:
+    """Whether content moderation stopped a run."""
+    return any(_BLOCKED.search(said or "") for said in (run.failure_code, run.failure_message))
 
 
 def was_billed(run: Run) -> bool:
@@ -68,8 +73,8 @@ def failure_of(run: Run) -> RunFailedError:
     """
     Make the error for a run that failed.
 
-    :return: :class:`RunBilledError` when it was billed all the same, :class:`RunBlockedError` when the same request
-        would fail again, else :class:`RunFailedError`.
+    :return: :class:`RunBilledError` when it was billed all the same, :class:`RunBlockedError` or
+        :class:`RunInvalidError` when the same request would fail again, else :class:`RunFailedError`.
     """
     if was_billed(run):
         return RunBilledError(
@@ -78,7 +83,8 @@ def failure_of(run: Run) -> RunFailedError:
         )
     what = f"{fate(run)}."
     if will_fail_again(run):
-        return RunBlockedError(
+        kind = RunBlockedError if is_blocked(run) else RunInvalidError
+        return kind(
             f"{what} The same request would fail again, so it is not retried. Change the prompt or the parameters."
         )
     return RunFailedError(f"{what} A retry of the task submits it anew.")

@@ -32,9 +32,9 @@ def continued(records: Sequence[Record], request: Request, scope: Scope, log: Lo
     for record in sorted(records, key=lambda record: record.is_refused):
         if record.fingerprint == request.fingerprint:
             here = record.client_ref == scope.client_ref and (record.item_key == scope.item_key or scope.by_index)
-            if here or _is_owed(record):
+            if here or is_owed(record):
                 return replace(record, go=scope.task.go)
-        elif _is_owed(record):
+        elif is_owed(record):
             log.warning(
                 "Before it was cleared, this task bought another request: %s of client_ref %s. It is paid if it "
                 "succeeds, and this task does not land it any more.",
@@ -50,7 +50,7 @@ def _is_of_an_earlier_go(record: Record, request: Request, scope: Scope) -> bool
     return ended and scope.task.clears > record.clears and record.fingerprint != request.fingerprint
 
 
-def _is_owed(record: Record) -> bool:
+def is_owed(record: Record) -> bool:
     """Whether it may be paid, and the task has not brought its pictures yet."""
     return record.state in ("submitted", "intent") and not record.handed_over
 

@@ -104,6 +104,7 @@ class Candidate:
     fingerprint: str
     variation: str | None
     go: int | None
+    clears: int | None = None
 
 
 def on_run(run: Run, ordinal: int) -> Wait | Land | Submit | Stop:
@@ -191,7 +192,9 @@ def drifted(of_item: Sequence[Candidate], scope: Scope) -> list[Candidate]:
     """
     if scope.task.first_try or scope.spans_dag_runs:
         return []
-    return [each for each in of_item if each.go == scope.task.go]
+    task = scope.task
+    # A clear may leave `max_tries` as it was, and an item may have moved to a task instance with other tries.
+    return [each for each in of_item if each.go == task.go and each.clears in (None, task.clears)]
 
 
 def candidate_of(run: Run) -> Candidate | None:
@@ -199,7 +202,7 @@ def candidate_of(run: Run) -> Candidate | None:
     facts = (run.metadata or {}).get(METADATA_KEY)
     if not isinstance(facts, dict):
         return None
-    ordinal, variation, go = (facts.get(name) for name in ("ordinal", "variation", "go"))
+    ordinal, variation, go, clears = (facts.get(name) for name in ("ordinal", "variation", "go", "clears"))
     return Candidate(
         run,
         ordinal if isinstance(ordinal, int) else 0,
@@ -207,6 +210,7 @@ def candidate_of(run: Run) -> Candidate | None:
         fingerprint=str(facts.get("fingerprint")),
         variation=variation if isinstance(variation, str) else None,
         go=go if isinstance(go, int) else None,
+        clears=clears if isinstance(clears, int) else None,
     )
 
 

@@ -20,7 +20,8 @@ from airflow_provider_runflow.exceptions import (
     RunTimeoutError,
     RunUnreachableError,
 )
-from airflow_provider_runflow.runs.polling import Done, GiveUp, Late, Poll
+from airflow_provider_runflow.runs.group import Group
+from airflow_provider_runflow.runs.polling import THEY_GO_ON, Done, GiveUp, Late, Patience, Poll, Sleep
 
 # How long the worker bears with an API that is down, once the trigger has said that the run has ended.
 READ_GRACE = timedelta(seconds=60)
@@ -96,6 +97,49 @@ def wait_for_run(
             raise unreachable(run_id, outcome.error, advice) from outcome.error
         clock.sleep(outcome.seconds)
         reconnect = outcome.reconnect
+
+
+def wait_for_group(
+    read: Callable[[Group], None],
+    group: Group,
+    what: str,
+    *,
+    deadline: datetime,
+    interval: float,
+    clock: Clock,
+    log: Log,
+    uniform: Callable[[float, float], float] = random.uniform,
+    tell: Callable[[], None] = lambda: None,
+) -> bool:
+    """
+    Poll until all runs of a group are terminal, or the deadline has passed; the runs themselves go on then.
+
+    :param read: reads how the group's runs stand, and tells the group.
+    :param what: the group, for messages.
+    :param deadline: aware time.
+    :param interval: seconds between polls.
+    :param tell: called after each poll.
+    :return: whether all have ended.
+    :raises ApiError: the credentials stay refused.
+    """
+    patience = Patience(what, deadline, interval, uniform, log.warning, THEY_GO_ON)
+    while True:
+        try:
+            read(group)
+            patience.on_answer()
+            if group.over:
+                return True
+            outcome: Sleep | Late | GiveUp = patience.again(interval * uniform(0.9, 1.1), clock.now())
+        except (AuthenticationError, PermissionDeniedError) as error:
+            outcome = patience.on_refusal(error, clock.now())
+        except ApiError as error:
+            outcome = patience.on_trouble(error, clock.now())
+        if isinstance(outcome, GiveUp):
+            raise outcome.error
+        if isinstance(outcome, Late):
+            return False
+        tell()
+        clock.sleep(outcome.seconds)
 
 
 def timeout_of(

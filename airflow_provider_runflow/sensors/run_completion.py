@@ -22,8 +22,8 @@ from airflow_provider_runflow.exceptions import (
 )
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.links import RunflowRunLink, run_url
-from airflow_provider_runflow.operators.base import DEFAULT_TIMEOUT, DEFER_BACKSTOP, QUIET_AFTER_DEFERRAL
 from airflow_provider_runflow.operators.checks import is_literal, seconds
+from airflow_provider_runflow.operators.common import DEFAULT_TIMEOUT, DEFER_BACKSTOP, QUIET_AFTER_DEFERRAL
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.client.wire import Run

@@ -110,6 +110,7 @@ def open_store(
     cache_control: str | None = None,
     extra_args: Mapping[str, Any] | None = None,
     conn_id: str | None = None,
+    tagged: bool = False,
 ) -> Store:
     """
     Open a destination. Nothing is asked of it yet; :meth:`Store.check` does that.
@@ -121,6 +122,7 @@ def open_store(
     :param cache_control: S3 only: the ``Cache-Control`` that pictures are served with.
     :param extra_args: S3 only: further arguments of ``put_object``, for example ``Tagging``.
     :param conn_id: all others: the Airflow connection.
+    :param tagged: S3 only: pictures will be stored with tags.
     :raises InvalidRequestError: the destination has no legal form, or arguments that its store does not take.
     :raises ConfigurationError: a package is missing; the message has the pip line.
     """
@@ -137,6 +139,7 @@ def open_store(
             acl_policy=acl_policy,
             cache_control=cache_control,
             extra_args=extra_args,
+            tagged=tagged,
         )
     given = {
         "aws_conn_id": aws_conn_id != DEFAULT_AWS_CONN_ID and aws_conn_id is not None,
@@ -144,6 +147,7 @@ def open_store(
         "acl_policy": acl_policy is not None,
         "cache_control": cache_control is not None,
         "extra_args": bool(extra_args),
+        "tag_objects": tagged,
     }
     if wrong := ", ".join(name for name, is_given in given.items() if is_given):
         raise InvalidRequestError(f"{wrong}: for S3 only, but the destination is {_shown(destination)!r}")

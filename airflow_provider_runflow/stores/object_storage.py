@@ -15,6 +15,7 @@ from typing import Any
 from airflow_provider_runflow.exceptions import ConfigurationError, DestinationError
 from airflow_provider_runflow.landing.store import (
     MAX_JSON_BYTES,
+    NO_TAGS,
     NameTaken,
     Stat,
     dump_json,
@@ -136,9 +137,33 @@ class ObjectStorageStore:
         except FileNotFoundError as error:
             raise DestinationError(f"read {self.uri(name)}: there is no such object") from error
 
-    def put_file(self, name: str, path: Path, *, content_type: str, sha256: str, replace: bool) -> None:
+    def names(self, limit: int) -> list[str] | None:
+        """Return every name below the prefix; None when there are more than ``limit``."""
+        found: list[str] = []
+        try:
+            with self._naming("list", "", FileNotFoundError):
+                # The listing of now: what another task wrote a moment ago must not hide behind fsspec's cache.
+                self._fs.invalidate_cache()
+                for folder, _, files in self._fs.walk(self._root):
+                    found += [f"{folder}/{name}"[len(self._root) + 1 :] for name in files]
+                    if len(found) > limit:
+                        return None
+        except FileNotFoundError:
+            return []
+        return found
+
+    def put_file(
+        self,
+        name: str,
+        path: Path,
+        *,
+        content_type: str,
+        sha256: str,
+        replace: bool,
+        tags: Mapping[str, str] = NO_TAGS,
+    ) -> None:
         """
-        Store a finished file.
+        Store a finished file. ``tags`` are for S3.
 
         :raises NameTaken: ``replace`` is False and there is an object.
         :raises DestinationError: the store refuses.
@@ -157,24 +182,33 @@ class ObjectStorageStore:
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return a JSON object of at most 1 MiB, None when there is none."""
+        raw = self.read_document(name, MAX_JSON_BYTES)
+        return None if raw is None else load_json(raw)
+
+    def put_json(self, name: str, data: Mapping[str, Any]) -> None:
+        """Store a JSON object, replacing what is there."""
+        self.put_document(name, dump_json(data), content_type="application/json")
+
+    def read_document(self, name: str, max_bytes: int) -> bytes | None:
+        """Return the bytes of an object; None when it is missing or larger."""
         try:
             with (
                 self._naming("read", name, FileNotFoundError),
                 self.open(name) as stream,
             ):
-                return load_json(stream.read(MAX_JSON_BYTES + 1))
+                raw: bytes = stream.read(max_bytes + 1)
         except FileNotFoundError:
             return None
+        return raw if len(raw) <= max_bytes else None
 
-    def put_json(self, name: str, data: Mapping[str, Any]) -> None:
-        """Store a JSON object, replacing what is there."""
-        raw = dump_json(data)
+    def put_document(self, name: str, raw: bytes, *, content_type: str) -> None:
+        """Store bytes that are no picture, replacing what is there."""
         if self._local:
             self._write_local(name, iter([raw]), replace=True)
             return
         with self._naming("write", name):
             self._make_parent(name)
-            typed = {"content_type": "application/json"} if "content_type" in self._takes("pipe_file") else {}
+            typed = {"content_type": content_type} if "content_type" in self._takes("pipe_file") else {}
             self._fs.pipe_file(self._at(name), raw, **typed)
 
     def _at(self, name: str) -> str:

@@ -9,10 +9,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from airflow_provider_runflow.exceptions import ConfigurationError, DestinationError, InvalidRequestError
 from airflow_provider_runflow.landing.store import (
     MAX_JSON_BYTES,
+    NO_TAGS,
     NameTaken,
     Stat,
     dump_json,
@@ -66,6 +68,7 @@ class S3Store:
     :param acl_policy: a canned ACL. A public one is not given to JSON, which tells the prompt.
     :param cache_control: the ``Cache-Control`` that pictures are served with.
     :param extra_args: further arguments of ``put_object``.
+    :param tagged: pictures will be stored with tags, which needs a permission of its own.
     :raises InvalidRequestError: arguments that contradict each other.
     :raises ConfigurationError: the amazon provider is missing.
     """
@@ -79,12 +82,14 @@ class S3Store:
         acl_policy: str | None = None,
         cache_control: str | None = None,
         extra_args: Mapping[str, Any] | None = None,
+        tagged: bool = False,
     ) -> None:
         where = parse_destination(destination)
         self.bucket = where.bucket
         self.prefix = where.prefix
         self.aws_conn_id = where.conn_id or aws_conn_id
         self._arguments = _arguments(encrypt, acl_policy, cache_control, extra_args or {})
+        self._tagged = tagged
         self._client: Any = None
         self._lock = threading.Lock()
         self._checked = False
@@ -128,6 +133,8 @@ class S3Store:
         self._call("list_objects_v2", None, Prefix=self.prefix, MaxKeys=1)
         shared = self._arguments.keys() & self._members("create_multipart_upload")
         begin = {key: self._arguments[key] for key in shared}
+        if self._tagged:
+            begin["Tagging"] = "runflow=check"
         try:
             begun = self._call("create_multipart_upload", ".runflow-check", **begin)
         except S3Error as error:
@@ -162,7 +169,29 @@ class S3Store:
         with self._read(name) as body:
             return hash_stream(body)
 
-    def put_file(self, name: str, path: Path, *, content_type: str, sha256: str, replace: bool) -> None:
+    def names(self, limit: int) -> list[str] | None:
+        """Return every name below the prefix, 1,000 a call; None when there are more than ``limit``."""
+        found: list[str] = []
+        more: dict[str, str] = {}
+        while True:
+            page = self._call("list_objects_v2", None, Prefix=self.prefix, MaxKeys=1000, **more)
+            found += [each["Key"][len(self.prefix) :] for each in page.get("Contents", ())]
+            if len(found) > limit:
+                return None
+            if not page.get("IsTruncated"):
+                return found
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def put_file(
+        self,
+        name: str,
+        path: Path,
+        *,
+        content_type: str,
+        sha256: str,
+        replace: bool,
+        tags: Mapping[str, str] = NO_TAGS,
+    ) -> None:
         """
         Store a file with one ``put_object``, which S3 does whole or not at all.
 
@@ -172,6 +201,8 @@ class S3Store:
         arguments = dict(self._arguments)
         arguments["ContentType"] = content_type
         arguments["Metadata"] = {**arguments.get("Metadata", {}), "sha256": sha256}
+        if tags:
+            arguments["Tagging"] = urlencode(tags)
         if "ChecksumAlgorithm" not in arguments:
             # S3 refuses bytes that are not what was hashed while downloading.
             arguments["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
@@ -191,19 +222,29 @@ class S3Store:
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return a JSON object of at most 1 MiB, None when there is none."""
+        raw = self.read_document(name, MAX_JSON_BYTES)
+        return None if raw is None else load_json(raw)
+
+    def put_json(self, name: str, data: Mapping[str, Any]) -> None:
+        """Store a JSON object: encrypted and tagged as pictures are, but never with a public ACL."""
+        self.put_document(name, dump_json(data), content_type="application/json")
+
+    def read_document(self, name: str, max_bytes: int) -> bytes | None:
+        """Return the bytes of an object; None when it is missing or larger."""
         try:
             with self._read(name) as body:
-                return load_json(body.read(MAX_JSON_BYTES + 1))
+                raw: bytes = body.read(max_bytes + 1)
         except S3Error as error:
             if error.status == 404 and error.code != "NoSuchBucket":
                 return None
             raise
+        return raw if len(raw) <= max_bytes else None
 
-    def put_json(self, name: str, data: Mapping[str, Any]) -> None:
-        """Store a JSON object: encrypted and tagged as pictures are, but never with a public ACL."""
+    def put_document(self, name: str, raw: bytes, *, content_type: str) -> None:
+        """Store bytes that are no picture, as :meth:`put_json` does."""
         arguments = {key: value for key, value in self._arguments.items() if not _shows(key, value)}
-        arguments["ContentType"] = "application/json"
-        self._call("put_object", name, Body=dump_json(data), **arguments)
+        arguments["ContentType"] = content_type
+        self._call("put_object", name, Body=raw, **arguments)
 
     def _check_free(self, name: str) -> None:
         existing = self.stat(name)
@@ -271,7 +312,7 @@ class S3Store:
         writes = ["s3:GetObject", "s3:PutObject"]
         if any(key == "ACL" or key.startswith("Grant") for key in self._arguments):
             writes.append("s3:PutObjectAcl")
-        if "Tagging" in self._arguments:
+        if "Tagging" in self._arguments or self._tagged:
             writes.append("s3:PutObjectTagging")
         keys = ", and kms:GenerateDataKey and kms:Decrypt on the key" if "SSEKMSKeyId" in self._arguments else ""
         # Without ListBucket S3 answers 403, not 404, for an object that does not exist.

@@ -9,6 +9,7 @@ from typing import Any
 from airflow_provider_runflow.compat import never_expire, task_state_store
 from airflow_provider_runflow.exceptions import JournalError
 from airflow_provider_runflow.runs.journal import Journal, NoJournal, Record, newest_first
+from airflow_provider_runflow.stores.task_state_log import said
 
 
 class TaskStateJournal:
@@ -36,7 +37,7 @@ class TaskStateJournal:
             value = self._store.get(key)
         except Exception as error:
             raise JournalError(
-                f"Airflow's task state store could not be read ({_said(error)}). Nothing was submitted."
+                f"Airflow's task state store could not be read ({said(error)}). Nothing was submitted."
             ) from error
         return None if value is None else Record.from_json(value)
 
@@ -50,7 +51,7 @@ class TaskStateJournal:
         try:
             self._store.set(_key("run" if record.is_bought else "intent", slot), value, retention=never_expire())
         except Exception as error:
-            raise JournalError(f"Airflow's task state store refused to write ({_said(error)})") from error
+            raise JournalError(f"Airflow's task state store refused to write ({said(error)})") from error
 
 
 def open_journal(context: Any) -> Journal:
@@ -62,7 +63,3 @@ def open_journal(context: Any) -> Journal:
 def _key(kind: str, slot: str) -> str:
     # The one request of a task instance needs no name; several are told apart by a hash, since keys are short.
     return f"runflow.{kind}.{hashlib.sha256(slot.encode()).hexdigest()[:16]}" if slot else f"runflow.{kind}"
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300]

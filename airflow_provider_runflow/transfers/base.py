@@ -19,8 +19,8 @@ from airflow_provider_runflow.exceptions import (
 )
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.links import RunflowRunLink, run_url
-from airflow_provider_runflow.operators.base import push_result
 from airflow_provider_runflow.operators.checks import is_literal
+from airflow_provider_runflow.operators.common import push_result
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.client.wire import Run

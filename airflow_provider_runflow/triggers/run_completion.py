@@ -1,24 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wait for runs in the triggerer: no worker slot, one small event."""
+"""Wait for runs in the triggerer: no worker slot, few calls, one small event."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timezone
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_runflow.exceptions import ApiError, ConfigurationError
+from airflow_provider_runflow.client.account import Account
+from airflow_provider_runflow.compat import stats
+from airflow_provider_runflow.exceptions import ConfigurationError, RunflowError
 from airflow_provider_runflow.hooks.runflow import RunflowHook
-from airflow_provider_runflow.runs.polling import Done, GiveUp, Late, Poll, Sleep
+from airflow_provider_runflow.runs.group import Group
+from airflow_provider_runflow.runs.polling import GiveUp, Late, Over, Sleep
+from airflow_provider_runflow.runs.waiter import Waiter
+from airflow_provider_runflow.runs.watcher import Watcher, Watchers, in_this_context
 
-if TYPE_CHECKING:
-    from airflow_provider_runflow.client.asynchronous import AsyncRunflowClient
+Ended = Over | Late | GiveUp
 
-Ended = Done | Late | GiveUp
+MAX_RUNS = 500
+# Cancelling is one call each, and Airflow gives a killed trigger some seconds.
+CANCELS_AT_ONCE = 8
+
+log = logging.getLogger(__name__)
+# Of this process; each event loop and each account has one of its own in here.
+WATCHERS = Watchers()
 
 
 class EventStatus(str, Enum):
@@ -45,20 +56,25 @@ class RunCompletionTrigger(BaseTrigger):
     """
     Fire once when Runflow runs are terminal, or at the deadline.
 
-    The event names statuses only; the worker reads the run afresh, for fresh URLs and the cost. Network errors, 429 and
-    5xx never end the wait. Several runs are waited for one after the other: that is one call per poll, however many
-    there are, and takes no longer than the slowest of them.
+    The event names statuses only; the worker reads the runs afresh, for fresh URLs and the cost. Network errors, 429
+    and 5xx never end the wait. All triggers of a triggerer that use the same account share one watcher, which looks at
+    all of their runs with far fewer calls than one for each.
 
-    :param run_id: Runflow's id of the run, or a list of at most 500 ids: a trigger's arguments must fit in 64 KB.
+    :param run_id: Runflow's id of the run, or a list of at most 500 ids: a trigger's arguments must fit in 64 KB. May
+        be empty where ``client_ref`` is given.
     :param runflow_conn_id: id of the Airflow connection; the key itself never enters a trigger's arguments.
     :param poll_interval: seconds between polls.
     :param deadline: POSIX time in seconds after which the wait ends. Wall clock: a restarted triggerer keeps it.
     :param not_before: POSIX time before which no event is sent. Airflow up to 3.3.2 can fail a task whose trigger fires
         while the executor still reports the deferral.
-    :param cancel_on_kill: cancel the run when a person marks the task failed, success or skipped. Runflow has no public
-        cancel; this needs an organisation administrator's key, and does not refund.
+    :param cancel_on_kill: cancel the runs when a person marks the task failed, success or skipped. Runflow has no
+        public cancel; this needs an organisation administrator's key, and does not refund.
     :param end_from_trigger: end the task as a success right here when every run delivered. Otherwise, and in any other
         case, the worker resumes and judges.
+    :param client_ref: what the runs carry. With ids it tells by what list they can be found; without, all its runs that
+        were created at ``since`` or later are waited for.
+    :param count: without ids: how many runs there are at least.
+    :param since: without ids: POSIX time of the first submission; clocks may differ by five minutes.
     """
 
     def __init__(
@@ -70,6 +86,9 @@ class RunCompletionTrigger(BaseTrigger):
         not_before: float = 0.0,
         cancel_on_kill: bool = False,
         end_from_trigger: bool = False,
+        client_ref: str | None = None,
+        count: int = 0,
+        since: float = 0.0,
     ) -> None:
         super().__init__()
         self.run_id = run_id if isinstance(run_id, str) else list(run_id)
@@ -79,12 +98,19 @@ class RunCompletionTrigger(BaseTrigger):
         self.not_before = not_before
         self.cancel_on_kill = cancel_on_kill
         self.end_from_trigger = end_from_trigger
+        self.client_ref = client_ref
+        self.count = count
+        self.since = since
+        if len(self.run_ids) > MAX_RUNS or not (self.run_ids or client_ref):
+            raise ValueError(f"run_id: {len(self.run_ids)} ids; must be 1-{MAX_RUNS}, or none and a client_ref.")
         self._fired = False
 
     @property
     def run_ids(self) -> list[str]:
-        """The runs, in the order in which they are waited for."""
-        return [self.run_id] if isinstance(self.run_id, str) else self.run_id
+        """The runs; none where ``client_ref`` tells which they are."""
+        if isinstance(self.run_id, str):
+            return [self.run_id] if self.run_id else []
+        return self.run_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and JSON scalars."""
@@ -98,84 +124,113 @@ class RunCompletionTrigger(BaseTrigger):
                 "not_before": self.not_before,
                 "cancel_on_kill": self.cancel_on_kill,
                 "end_from_trigger": self.end_from_trigger,
+                "client_ref": self.client_ref,
+                "count": self.count,
+                "since": self.since,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll until the runs are terminal or the deadline has passed; yield one event."""
-        ended = await self._wait()
+        """Wait until the runs are terminal or the deadline has passed; yield one event."""
+        group = self._group()
+        ended = await self._wait(group)
         early = self.not_before - RunflowHook.clock.now().timestamp()
         if early > 0:
             await RunflowHook.clock.asleep(early)
         self._fired = True
-        if self.end_from_trigger and all(isinstance(each, Done) and each.run.is_delivered for each in ended):
+        if self.end_from_trigger and isinstance(ended, Over) and group.delivered:
             yield TaskSuccessEvent()
         else:
-            yield TriggerEvent(self._payload(ended))
+            yield TriggerEvent(self._payload(group, ended))
 
-    async def _wait(self) -> list[Ended]:
-        """Wait for each run; the last entry tells why it is the last."""
-        reader = _Reader(RunflowHook(self.runflow_conn_id))
-        ended: list[Ended] = []
-        try:
-            for run_id in self.run_ids:
-                ended.append(await self._wait_for(run_id, reader))
-                if not isinstance(ended[-1], Done):
-                    break
-        finally:
-            await reader.disconnect()
-        return ended
+    def _group(self) -> Group:
+        since = datetime.fromtimestamp(self.since, timezone.utc) if self.since else None
+        return Group(run_ids=self.run_ids, client_ref=self.client_ref, count=self.count, since=since)
 
-    async def _wait_for(self, run_id: str, reader: _Reader) -> Ended:
-        deadline = datetime.fromtimestamp(self.deadline, timezone.utc)
-        poll = Poll(run_id, deadline, self.poll_interval, RunflowHook.jitter.uniform, self.log.warning)
-        clock = RunflowHook.clock
+    async def _wait(self, group: Group) -> Ended:
+        """Wait with the watcher of the connection's account, and with another one when the connection changes."""
+        hook, clock = RunflowHook(self.runflow_conn_id), RunflowHook.clock
+        waiter = Waiter(
+            group,
+            deadline=datetime.fromtimestamp(self.deadline, timezone.utc),
+            interval=self.poll_interval,
+            jitter=RunflowHook.jitter.uniform,
+            # The watcher is at home in no task, but what it has to say of this wait belongs into this task's log.
+            warn=in_this_context(self.log.warning),
+        )
         while True:
             try:
-                client = await reader.client()
-                outcome = poll.on_run(await client.get_run(run_id), clock.now())
-            except ApiError as error:
-                outcome = poll.on_error(error, clock.now())
+                account = (await hook.aget_settings()).account
             except ConfigurationError as error:
-                outcome = poll.on_unreadable_connection(error, clock.now())
+                outcome: Ended | Sleep = waiter.on_unreadable_connection(error, clock.now())
+            else:
+                outcome = await WATCHERS.wait(account.access, waiter, _maker(hook, account))
             if not isinstance(outcome, Sleep):
                 return outcome
-            if outcome.reconnect:
-                await reader.disconnect()
             await clock.asleep(outcome.seconds)
 
-    def _payload(self, ended: list[Ended]) -> dict[str, Any]:
+    def _payload(self, group: Group, ended: Ended) -> dict[str, Any]:
         """Tell of the run that the wait ended with: the last of the list, or the one that did not end."""
-        outcome, run_id = ended[-1], self.run_ids[len(ended) - 1]
-        event: dict[str, Any] = {"run_id": run_id, "run_status": None}
-        if isinstance(outcome, Done):
+        ids = group.run_ids or sorted(group.statuses)
+        run_id = next((each for each in ids if each in group.pending), None)
+        if isinstance(ended, Over):
             status, reason = EventStatus.FINISHED, Reason.TERMINAL
-            event["run_status"] = outcome.run.status_code
-        elif isinstance(outcome, Late):
+            run_id = group.run_ids[-1] if group.run_ids else None
+        elif isinstance(ended, Late):
             status, reason = EventStatus.TIMED_OUT, Reason.DEADLINE
-            event["run_status"] = outcome.run.status_code if outcome.run else None
         else:
             status, reason = EventStatus.GAVE_UP, Reason.UNREADABLE
-            self.log.error("Runflow run %s can be read no more: %s", run_id, outcome.error)
-        return {"status": status.value, "reason": reason.value, **event}
+            run_id = ended.run_id or run_id
+            what = f"Runflow run {run_id}" if run_id else f"The list of Runflow runs of {self.client_ref!r}"
+            self.log.error("%s can be read no more: %s", what, ended.error)
+        known = None if isinstance(ended, GiveUp) else group.statuses.get(run_id or "")
+        event: dict[str, Any] = {
+            "status": status.value,
+            "reason": reason.value,
+            "run_id": run_id,
+            "run_status": known,
+        }
+        return {**event, "counts": group.counts} if self._is_group else event
+
+    @property
+    def _is_group(self) -> bool:
+        return self.client_ref is not None or not isinstance(self.run_id, str)
 
     async def on_kill(self) -> None:
         """
-        Cancel the run when a person ended the task (Airflow 3.3).
+        Cancel the runs when a person ended the task (Airflow 3.3).
 
         Airflow 3.3.0-3.3.2 also calls this when it merely moves the trigger to another triggerer, so the task's state
-        is asked first; a cleared task's next attempt attaches to the run instead.
+        is asked first; a cleared task's next attempt attaches to the runs instead.
         """
         if not self.cancel_on_kill or self._fired:
             return
         state = await self._task_state()
         if state not in _ENDED:
-            runs = ", ".join(self.run_ids)
+            runs = ", ".join(self.run_ids[:20]) or f"of {self.client_ref!r}"
             self.log.info("The task is %s; Runflow run %s goes on.", state or "in an unknown state", runs)
             return
         hook = RunflowHook(self.runflow_conn_id)
-        for run_id in self.run_ids:
-            await asyncio.to_thread(hook.cancel_run, run_id, f"Airflow task {state}")
+        run_ids = self.run_ids or await asyncio.to_thread(self._active_runs, hook)
+        at_once = asyncio.Semaphore(CANCELS_AT_ONCE)
+
+        async def cancel(run_id: str) -> None:
+            async with at_once:
+                await asyncio.to_thread(hook.cancel_run, run_id, f"Airflow task {state}")
+
+        await asyncio.gather(*map(cancel, run_ids))
+
+    def _active_runs(self, hook: RunflowHook) -> list[str]:
+        """List the runs of the client_ref that go on; none when they cannot be listed."""
+        group = self._group()
+        try:
+            for run in hook.find_runs(str(self.client_ref)):
+                if run.client_ref in (None, self.client_ref):
+                    group.on_row(run.id, run.status_code, run.created_at)
+        except RunflowError as error:
+            told = "The runs of %r cannot be listed, so they go on, and those that succeed are billed: %s"
+            self.log.warning(told, self.client_ref, error)
+        return sorted(group.pending)
 
     async def _task_state(self) -> str | None:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -195,21 +250,16 @@ class RunCompletionTrigger(BaseTrigger):
         return None if state is None else str(getattr(state, "value", state))
 
 
-class _Reader:
-    """The connection to Runflow, as long as it serves."""
+def _maker(hook: RunflowHook, account: Account) -> Callable[[Callable[[Watcher], None]], Watcher]:
+    def make(on_close: Callable[[Watcher], None]) -> Watcher:
+        return Watcher(
+            hook.async_client(account),
+            name=account.identity.rstrip("#"),
+            clock=RunflowHook.clock,
+            uniform=RunflowHook.jitter.uniform,
+            log=log,
+            metrics=stats(),
+            on_close=on_close,
+        )
 
-    def __init__(self, hook: RunflowHook) -> None:
-        self._hook = hook
-        self._client: AsyncRunflowClient | None = None
-
-    async def client(self) -> AsyncRunflowClient:
-        """Return the client; reads the connection first, if there is none."""
-        if self._client is None:
-            self._client = await self._hook.aget_client()
-        return self._client
-
-    async def disconnect(self) -> None:
-        """Close the client, so that the connection is read again."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+    return make

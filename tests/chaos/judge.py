@@ -152,4 +152,5 @@ def _fence_left(plan: Plan, halt: Halt) -> bool:
     # After a clear an empty journal tells nothing, nor does one that holds another request: Airflow may have dropped
     # what was there. The key tells as long as any that this task may have used is young.
     young = halt.at - seat.started < KEY_IS_A_FENCE - timedelta(seconds=1)
-    return young and plan.literal and not plan.metadata_drift and plan.fences_name != NO_FENCE
+    same_body = plan.literal and not plan.metadata_drift and (plan.fences.journal or not seat.clears)
+    return young and same_body and plan.fences_name != NO_FENCE

@@ -146,17 +146,17 @@ def _client_retries_unknown_posts() -> Iterator[None]:
 def _try_number_in_the_key() -> Iterator[None]:
     """Each try has a key of its own."""
     tries: list[int] = [0]
-    real_identity, real_key = parts._task_identity, identity.idempotency_key
+    real_identity, real_key = parts.task_identity, identity.idempotency_key
 
-    def task_identity(context: Any, operator: Any) -> Any:
+    def task_identity(context: Any, operator: Any, **more: Any) -> Any:
         tries[0] = context["ti"].try_number
-        return real_identity(context, operator)
+        return real_identity(context, operator, **more)
 
     def key(scope: Any, fingerprint: str, ordinal: int) -> str:
         return real_key(replace(scope, client_ref=f"{scope.client_ref}#{tries[0]}"), fingerprint, ordinal)
 
     with (
-        mock.patch.object(parts, "_task_identity", task_identity),
+        mock.patch.object(parts, "task_identity", task_identity),
         mock.patch.object(engines, "idempotency_key", key),
     ):
         yield

@@ -191,4 +191,4 @@ def test_what_both_clients_have_takes_the_same_parameters(client: type[Reader]) 
 
 def test_the_triggerers_client_cannot_spend_money(client: type[Reader]) -> None:
     public = {name for name in vars(AsyncRunflowClient) if not name.startswith("_")}
-    assert public == {"get_run", "list_runs", "aclose"}
+    assert public == {"get_run", "list_runs", "read_row", "list_rows", "aclose"}

@@ -59,7 +59,7 @@ class TestLookingUp:
             "models.get_model('black-forest-labs/flux-1-1-pro'); print(loaded())\n"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout.splitlines() == ["[]", "['base', 'flux']"]
+        assert done.stdout.splitlines() == ["[]", "['base', 'flux', 'sizes']"]
 
 
 class TestAModelOfOnesOwn:

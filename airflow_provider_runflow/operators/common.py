@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every operator that buys pictures has in common: connection, wait, destination, scope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, ClassVar
+
+from airflow_provider_runflow.compat import BaseOperator, conf, mask_secret
+from airflow_provider_runflow.hooks.runflow import RunflowHook
+from airflow_provider_runflow.links import RunflowRunLink
+from airflow_provider_runflow.operators.checks import is_literal, seconds
+from airflow_provider_runflow.runs.identity import unsigned
+
+DEFAULT_TIMEOUT = 1800.0
+# Airflow up to 3.3.2 fails a task whose trigger fires while the executor still reports the deferral.
+QUIET_AFTER_DEFERRAL = 5.0
+# The trigger owns the deadline; Airflow's own is a later backstop, since it resumes the task without its kwargs.
+DEFER_BACKSTOP = 300.0
+
+
+class RunflowBaseOperator(BaseOperator):
+    """
+    Base of all operators that buy.
+
+    :param runflow_conn_id: id of the Airflow connection of type ``runflow``. (templated)
+    :param deferrable: wait in the triggerer instead of on a worker. Default: ``[operators] default_deferrable``.
+    :param poll_interval: seconds between looks at a run.
+    :param timeout: seconds (or a timedelta) that a run may take, counted from its submission. The run itself goes on
+        after that, and a retry attaches to it. A shorter ``execution_timeout`` applies to a deferred wait too.
+    :param destination: prefix where pictures land, such as ``s3://bucket/heroes`` or any scheme that
+        ``ObjectStoragePath`` knows. Default: ``[runflow] default_destination``. (templated)
+    :param filename_pattern: name below the destination, from ``{task_id} {map_index} {key} {index} {take} {ext}
+        {runflow_run_id} {request}``. The default is unique for each request. (templated)
+    :param replace: overwrite another picture that has the name. With ``False`` a taken name is an error before anything
+        is submitted.
+    :param sidecars: where the JSON beside each picture goes: ``beside``, another prefix, or ``None``. (templated)
+    :param reuse_within: within what the same request is paid once: ``retries`` (a clear buys anew), ``dag_run`` (clears
+        count as retries) or ``destination`` (later DAG runs reuse what landed).
+    :param on_unknown: when nothing can tell whether a request was bought: ``fail`` stops, ``resubmit`` pays again.
+    :param metadata: JSON object that Runflow keeps with each run; the key ``airflow`` is taken. (templated)
+    :param callback_url: Runflow POSTs to it at the end, at most 2048 characters. (templated)
+    :param cancel_on_kill: try to cancel runs when the task is killed. Needs an organisation administrator's key, and
+        does not refund; otherwise they go on, bill, and a retry attaches to them.
+    :param aws_conn_id: connection for an ``s3://`` destination. (templated)
+    :param encrypt: S3: encrypt on the server side (AES256).
+    :param acl_policy: S3: canned ACL.
+    :param cache_control: S3: ``Cache-Control`` of the pictures.
+    :param extra_args: S3: any other argument of ``put_object``, such as ``{"StorageClass": "STANDARD_IA"}``.
+    """
+
+    model: str
+    input_fields: ClassVar[tuple[str, ...]] = ()
+    template_fields: Sequence[str] = (
+        "destination",
+        "filename_pattern",
+        "sidecars",
+        "metadata",
+        "callback_url",
+        "runflow_conn_id",
+        "aws_conn_id",
+    )
+    template_ext: Sequence[str] = (".prompt.j2",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json"}
+    operator_extra_links = (RunflowRunLink(),)
+    ui_color = "#efe7fb"
+
+    def __init__(
+        self,
+        *,
+        runflow_conn_id: str = RunflowHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 5.0,
+        timeout: float | timedelta = DEFAULT_TIMEOUT,
+        destination: str | None = None,
+        filename_pattern: str | None = None,
+        replace: bool = False,
+        sidecars: str | None = "beside",
+        reuse_within: str = "dag_run",
+        on_unknown: str = "fail",
+        metadata: Mapping[str, Any] | None = None,
+        callback_url: str | None = None,
+        cancel_on_kill: bool = False,
+        aws_conn_id: str | None = "aws_default",
+        encrypt: bool = False,
+        acl_policy: str | None = None,
+        cache_control: str | None = None,
+        extra_args: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(**kwargs)
+        self.runflow_conn_id = runflow_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.destination = destination
+        self.filename_pattern = filename_pattern
+        self.replace = replace
+        self.sidecars = sidecars
+        self.reuse_within = reuse_within
+        self.on_unknown = on_unknown
+        self.metadata = metadata
+        self.callback_url = callback_url
+        self.cancel_on_kill = cancel_on_kill
+        self.aws_conn_id = aws_conn_id
+        self.encrypt = encrypt
+        self.acl_policy = acl_policy
+        self.cache_control = cache_control
+        self.extra_args = extra_args
+
+    @property
+    def is_mapped_instance(self) -> bool:
+        """
+        Whether this was made of a mapped task, which happens on the worker.
+
+        An error in its ``__init__`` would only waste the task's retries there: ``execute`` checks its parameters.
+        """
+        return bool(getattr(self, "_BaseOperator__from_mapped", False))
+
+    def is_known(self, name: str) -> bool:
+        """Whether a parameter has its final value when the DAG is parsed."""
+        return is_literal(getattr(self, name), self.template_ext)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Give a parameter its final value; the attribute, which Airflow shows, holds no signature of an address."""
+        mask_queries(value)
+        shown = unsigned(value)
+        if shown == value:
+            setattr(self, name, value)
+        else:
+            self.__dict__.setdefault("_signed", {})[name] = (shown, value)
+            setattr(self, name, shown)
+
+    def final(self, name: str) -> Any:
+        """Return a parameter's final value, as it is sent."""
+        value = getattr(self, name)
+        shown, signed = self.__dict__.get("_signed", {}).get(name, (None, None))
+        return signed if value is shown else value
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        for name in self.input_fields if parent is self else ():
+            self.keep(name, getattr(self, name))
+
+    @cached_property
+    def hook(self) -> RunflowHook:
+        """The hook of this task's connection."""
+        return RunflowHook(self.runflow_conn_id)
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds that a run may take, from its submission."""
+        allowed = seconds("timeout", self.timeout)
+        if self.deferrable and self.execution_timeout is not None:
+            # Airflow does not apply execution_timeout to a deferral.
+            allowed = min(allowed, self.execution_timeout.total_seconds())
+        return allowed
+
+    def defer_until(self, deadline: float, pending: Mapping[str, Any], **watched: Any) -> None:
+        """
+        Wait in the triggerer; comes back in ``execute_complete``.
+
+        :param deadline: POSIX time.
+        :param pending: what resuming needs, in JSON types.
+        :param watched: which runs, as :class:`~airflow_provider_runflow.triggers.run_completion.RunCompletionTrigger`
+            takes them.
+        """
+        from airflow_provider_runflow.triggers.run_completion import RunCompletionTrigger
+
+        now = self.hook.clock.now().timestamp()
+        self.defer(
+            trigger=RunCompletionTrigger(
+                runflow_conn_id=self.runflow_conn_id,
+                poll_interval=self.poll_interval,
+                deadline=deadline,
+                not_before=now + QUIET_AFTER_DEFERRAL,
+                cancel_on_kill=self.cancel_on_kill,
+                **watched,
+            ),
+            method_name="execute_complete",
+            kwargs={"pending": pending},
+            timeout=timedelta(seconds=max(deadline - now, QUIET_AFTER_DEFERRAL) + DEFER_BACKSTOP),
+        )
+
+
+def mask_queries(value: Any) -> None:
+    """Have Airflow mask the query of every address in a value, in logs: whoever has it has the picture."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            mask_queries(item)
+    elif isinstance(value, str) and (address := unsigned(value)) != value:
+        mask_secret(value[len(address) + 1 :])
+
+
+def push_result(operator: BaseOperator, context: Any, result: Mapping[str, Any]) -> None:
+    """Show what is paid even though the task fails: Airflow pushes no return value then."""
+    if operator.do_xcom_push:
+        for name, value in {**result, "return_value": dict(result)}.items():
+            context["ti"].xcom_push(key=name, value=value)

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The paid runs of one batch task: each item is a :class:`PaidRun`, and none waits for another's trouble."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.exceptions import (
+    ApiError,
+    AuthenticationError,
+    BeforeMoneyError,
+    ConfigurationError,
+    DestinationError,
+    InsufficientCreditError,
+    JournalError,
+    LandingError,
+    NameTakenError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RunflowError,
+    ServiceUnavailableError,
+    SubmissionUncertainError,
+    TransportError,
+)
+from airflow_provider_runflow.outcomes import Outcome
+from airflow_provider_runflow.runs.crew import do_each
+from airflow_provider_runflow.runs.group import Group
+from airflow_provider_runflow.runs.items import Item
+from airflow_provider_runflow.runs.listing import Lister
+from airflow_provider_runflow.runs.rate import SubmissionRate
+from airflow_provider_runflow.runs.result import money_text
+from airflow_provider_runflow.runs.waiting import wait_for_group
+
+if TYPE_CHECKING:
+    from airflow_provider_runflow.hooks.runflow import RunflowHook
+    from airflow_provider_runflow.operators.paid_run import PaidRun
+
+# What one item meets, all others would: submitting stops, and what is bought lands.
+_FOR_ALL = (
+    AuthenticationError,
+    ConfigurationError,
+    DestinationError,
+    InsufficientCreditError,
+    JournalError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+_DOWN = (ServiceUnavailableError, SubmissionUncertainError, TransportError)
+# So many submissions in a row without an answer, and Runflow counts as down.
+DOWN_AFTER = 8
+# How often an item is submitted while Runflow says "too many requests", and the pause when it does not say how long.
+THROTTLED_TRIES = 4
+THROTTLED_PAUSE = 15.0
+# A trigger's arguments must fit in 64 KB.
+MAX_IDS = 500
+STATUS_FIELDS = ("id", "status_code", "created_at")
+# Runs that no list shows are read one by one, so many at each look.
+READS_A_ROUND = 100
+
+
+@dataclass
+class ItemRun:
+    """
+    One item and how it stands.
+
+    :param result: as a single operator would return it, once its pictures are there (or some of them).
+    :param error: why it did not succeed.
+    """
+
+    item: Item
+    paid: PaidRun
+    result: dict[str, Any] | None = None
+    error: RunflowError | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its run was submitted, and what became of it is not known."""
+        return self.paid.standing is not None and self.result is None and self.error is None
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended; ``unknown`` while it waits."""
+        if self.error is not None:
+            return self.error.outcome
+        return Outcome.SUCCEEDED if self.result is not None else Outcome.UNKNOWN
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What its run cost; ``None`` when it is not known."""
+        cost = (self.result or {}).get("cost_usd")
+        return None if cost is None else Decimal(cost)
+
+    def settle(self, result: dict[str, Any] | None) -> None:
+        """Take the result of a step, with the failure that it may have."""
+        self.result, self.error = result, self.paid.failure
+
+
+@dataclass
+class PaidBatch:
+    """
+    The work of one batch operator instance.
+
+    :param runs: the items, in the order of the list.
+    :param client_ref: the scope, which all runs of this task carry.
+    :param threads: requests in flight at once.
+    :param tell: called every few seconds, with this batch.
+    """
+
+    runs: Sequence[ItemRun]
+    client_ref: str
+    hook: RunflowHook
+    lister: Lister
+    rate: SubmissionRate
+    threads: int
+    poll_interval: float
+    log: Log
+    tell: Callable[[PaidBatch], None] = lambda batch: None
+    halted: RunflowError | None = field(default=None, init=False)
+    _down: int = field(default=0, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    @property
+    def waiting(self) -> list[ItemRun]:
+        """The items whose runs go on."""
+        return [run for run in self.runs if run.is_waiting]
+
+    @property
+    def deadline(self) -> datetime:
+        """When the wait for all of them ends."""
+        return max(run.paid.deadline for run in self.waiting)
+
+    def submit(self) -> None:
+        """Find or buy the run of each item; what has landed before, or has ended meanwhile, is settled at once."""
+        # What is on record first: it is paid, and no trouble with a submission may keep it from landing.
+        known = {run.item.key for run in self.runs if run.paid.engine.journal.read(run.paid.engine.slot)}
+        self._each(self._submit_one, sorted(self.runs, key=lambda run: run.item.key not in known))
+
+    def rejoin(self, errors: Mapping[str, RunflowError]) -> None:
+        """
+        Find again what an earlier stretch of the task bought; submit nothing.
+
+        :param errors: what kept items from being submitted then, by key.
+        """
+        for run in self.runs:
+            run.error = errors.get(run.item.key)
+        self._each(self._rejoin_one, [run for run in self.runs if run.error is None])
+
+    def wait(self) -> Mapping[str, Any]:
+        """Wait on the worker until all runs have ended or the deadline has passed; say which, as the trigger does."""
+        group = self._group()
+        finished = wait_for_group(
+            self._read_statuses,
+            group,
+            f"The batch's {len(group.run_ids)} runs",
+            deadline=self.deadline,
+            interval=self.poll_interval,
+            clock=self.hook.clock,
+            log=self.log,
+            uniform=self.hook.jitter.uniform,
+            tell=lambda: self.tell(self),
+        )
+        return {"status": "finished" if finished else "timed_out"}
+
+    def watched(self) -> dict[str, Any]:
+        """Say for the trigger which runs to wait for: by id as far as they are few, else by what they all carry."""
+        records = [run.paid.bought.record for run in self.waiting]
+        refs = {record.client_ref for record in records}
+        if len(records) <= MAX_IDS or len(refs) > 1 or self.lister.is_refused:
+            ref = self.client_ref if refs == {self.client_ref} else None
+            return {"run_id": [str(record.run_id) for record in records[:MAX_IDS]], "client_ref": ref}
+        since = min(record.submitted_at for record in records if record.submitted_at is not None)
+        return {"run_id": [], "client_ref": refs.pop(), "count": len(records), "since": since.timestamp()}
+
+    def land(self, event: Mapping[str, Any]) -> None:
+        """
+        Land every run that has ended.
+
+        :param event: the trigger's, or what :meth:`wait` returned.
+        """
+        waiting = self.waiting
+        if event.get("status") == "finished" and len(waiting) > MAX_IDS:
+            # A trigger that watched some of them by id tells nothing of the others.
+            ended = self._ended(waiting)
+            waiting = [run for run in waiting if str(run.paid.run_id) in ended] or waiting
+        self._each(lambda run: self._land_one(run, event), waiting)
+
+    def _submit_one(self, run: ItemRun) -> None:
+        if self.halted is not None and not run.paid.engine.journal.read(run.paid.engine.slot):
+            run.error = self.halted
+            return
+        with self._settling(run):
+            for tries in range(1, THROTTLED_TRIES + 1):
+                try:
+                    result = run.paid.start()
+                    break
+                except RateLimitedError as error:
+                    if tries == THROTTLED_TRIES:
+                        raise
+                    self.rate.pause(error.retry_after or THROTTLED_PAUSE * tries)
+            standing = run.paid.standing
+            if result is None and standing and standing.attached and standing.run and standing.run.is_terminal:
+                result = run.paid.look_once()
+            run.settle(result)
+            self._down = 0
+
+    def _rejoin_one(self, run: ItemRun) -> None:
+        with self._settling(run):
+            run.settle(run.paid.rejoin())
+            if run.paid.standing is None and run.result is None:
+                raise BeforeMoneyError("It was not submitted; the log of the submission says why. A retry tries again.")
+
+    def _land_one(self, run: ItemRun, event: Mapping[str, Any]) -> None:
+        with self._settling(run):
+            run.settle(run.paid.resume(event))
+
+    def _settling(self, run: ItemRun) -> _Settling:
+        return _Settling(self, run)
+
+    def note(self, run: ItemRun, error: Exception) -> None:
+        """Keep what an item met to itself, unless all others would meet it, too."""
+        if not isinstance(error, RunflowError):
+            what = f"{type(error).__name__}: {error}"
+            paid = run.paid.engine.sent or run.paid.run_id
+            kind, then = (
+                (LandingError, "It may be paid; a retry of the task goes on from there, and pays for nothing twice.")
+                if paid
+                else (BeforeMoneyError, "A retry of the task tries again.")
+            )
+            run.error = kind(f"An error that nobody foresaw ({what}). {then}")
+            self.log.error("Item %r: %s\n%s", run.item.key, run.error, "".join(traceback.format_exception(error)))
+            return
+        run.error = error
+        self.log.warning("Item %r: %s", run.item.key, error)
+        with self._lock:
+            self._down = self._down + 1 if isinstance(error, _DOWN) else 0
+            for_all = isinstance(error, _FOR_ALL) and not isinstance(error, NameTakenError) and not run.paid.run_id
+            if self.halted is None and (for_all or self._down >= DOWN_AFTER):
+                self.halted = error if isinstance(error, BeforeMoneyError) else TransportError(str(error))
+                self.log.error("Submitting ends here, since what item %r met would meet all.", run.item.key)
+
+    def _group(self) -> Group:
+        return Group(run_ids=[str(run.paid.run_id) for run in self.waiting], client_ref=self.client_ref)
+
+    def _read_statuses(self, group: Group) -> None:
+        """Read how the runs of a group stand: with one list where that is possible, else one by one."""
+        unlisted = group.pending
+        if not self.lister.is_refused:
+            for row in self.hook.get_conn().find_runs(self.client_ref, fields=STATUS_FIELDS):
+                group.on_row(row.id, row.status_code, row.created_at)
+            # A list may lag, and a run that was adopted from another scope is on none of ours.
+            unlisted = {run_id for run_id in group.pending if run_id not in group.statuses}
+        for run_id in sorted(unlisted)[:READS_A_ROUND]:
+            read = self.hook.get_run(run_id)
+            group.on_row(read.id, read.status_code, read.created_at)
+
+    def _ended(self, waiting: Iterable[ItemRun]) -> set[str]:
+        group = self._group()
+        try:
+            self._read_statuses(group)
+        except ApiError as error:
+            self.log.warning("How the runs stand cannot be read now (%s); reading them one by one.", error)
+            return {str(run.paid.run_id) for run in waiting}
+        return {str(run.paid.run_id) for run in waiting} - group.pending
+
+    def _each(self, work: Callable[[ItemRun], None], runs: Iterable[ItemRun]) -> None:
+        do_each(work, runs, threads=self.threads, tell=lambda: self.tell(self))
+
+
+@dataclass
+class _Settling:
+    """Keeps an item's trouble to the item; a kill or a time-out of the task goes on."""
+
+    batch: PaidBatch
+    run: ItemRun
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.batch.note(self.run, error)
+        return True
+
+
+def total(costs: Iterable[Decimal | None]) -> str | None:
+    """Add up what is known of costs; ``None`` when nothing is."""
+    known = [cost for cost in costs if cost is not None]
+    return money_text(sum(known, Decimal(0))) if known else None
