@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 
 import pytest
@@ -111,3 +112,17 @@ def test_a_profile_that_goes_along_is_in_the_file(format: str) -> None:
     made = encode(quarters(64, 64), format, max_bytes=None, quantize=False, profile=b"some profile")
     with Image.open(io.BytesIO(made.data)) as back:
         assert back.info["icc_profile"] == b"some profile"
+
+
+def test_grain_that_needs_more_than_a_byte_per_pixel_is_written_all_the_same() -> None:
+    noise = Image.frombytes("RGB", (400, 300), random.Random(1).randbytes(400 * 300 * 3))
+    made = encode(noise, "jpeg", max_bytes=None, quantize=False, profile=None)
+    assert len(made.data) > 400 * 300
+    assert source_type(made.data) == DIGITAL_SOURCE_TYPE
+    capped = encode(noise, "jpeg", max_bytes=100_000, quantize=False, profile=None)
+    assert len(capped.data) <= 100_000
+
+
+def test_what_pillow_cannot_write_is_an_error_of_ours() -> None:
+    with pytest.raises(DerivativeError, match=r"cannot be written as webp \(\w+"):
+        encode(Image.new("RGB", (20_000, 1)), "webp", max_bytes=None, quantize=False, profile=None)
