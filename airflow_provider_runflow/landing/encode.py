@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ BEST, WORST = 90, 40
 FULL_COLOUR = 80
 # Close enough to the cap to stop looking; what a guess aims at; guesses before the rest is halved.
 _GOOD_ENOUGH, _AIM, _GUESSES = 0.96, 0.985, 6
+_ROOM = 4 * 1024 * 1024
 _COLOURS = (256, 128, 64, 32, 16)
 
 XMP = (
@@ -156,11 +158,29 @@ def _jpeg(image: Image.Image, quality: int, profile: bytes | None, *, halved: bo
         image.save(file, "JPEG", extra=segment, icc_profile=profile, **options)
         return file.getvalue()
 
+    with _room_for(image.width * image.height):
+        try:
+            return save(small=True)
+        except OSError:
+            return save(small=False)
+
+
+@contextmanager
+def _room_for(pixels: int) -> Iterator[None]:
+    """
+    Give Pillow (13 too) more than a byte per pixel for optimising a JPEG, which is not enough for a grainy one.
+
+    Its buffer has a least size, and that is all that can be set. A thread that sees it larger for a while only reads
+    in larger blocks.
+    """
+    from PIL import ImageFile
+
+    before = ImageFile.MAXBLOCK
+    ImageFile.MAXBLOCK = max(before, min(3 * pixels, pixels + _ROOM))
     try:
-        return save(small=True)
-    except OSError:
-        # For these two, Pillow (13 too) sets aside a byte per pixel, and much grain needs more than that.
-        return save(small=False)
+        yield
+    finally:
+        ImageFile.MAXBLOCK = before
 
 
 def _webp(image: Image.Image, quality: int, profile: bytes | None) -> bytes:
