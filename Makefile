@@ -18,7 +18,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e e2e-kill test-corner chaos mutants lint format bench-import bench-rivals bench-watch build lock clean
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e e2e-kill test-corner chaos mutants lint format bench-import bench-rivals bench-watch build lock clean bench-derivatives
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ format: setup  ## let ruff mend what it can
 bench-import: setup  ## what importing an operator adds to airflow.sdk, as JSON
 	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts
 	@$(BIN)/python -m scripts.bench_import
+
+bench-derivatives: setup  ## exact channel sizes against Pillow's own ImageOps.fit: time, memory, bytes, as JSON
+	@$(BIN)/python -m benchmarks.derivatives
 
 build: setup  ## wheel and source distribution in ./dist
 	@rm -rf dist
