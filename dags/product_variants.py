@@ -55,4 +55,4 @@ with DAG(
         retries=2,
         retry_delay=timedelta(minutes=1),
     )
-    report(variants.output)
+    report(variants.output)  # type: ignore[arg-type]

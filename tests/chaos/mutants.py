@@ -25,7 +25,6 @@ from airflow_provider_runflow.runs import engine as engines
 from airflow_provider_runflow.runs import identity, resolution
 from airflow_provider_runflow.runs.engine import RunEngine
 from airflow_provider_runflow.runs.journal import Record
-from airflow_provider_runflow.runs.listing import Lister
 from airflow_provider_runflow.stores.task_state_log import TaskStateLog
 from tests.chaos.judge import Verdict, try_plan
 from tests.chaos.plan import Plan, make_plan
@@ -184,18 +183,6 @@ def _batch_without_its_journal() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _old_lists() -> Iterator[None]:
-    """A batch goes on with the first list that it got, also after a submission of unknown outcome."""
-    real = Lister.listing
-
-    def listing(self: Lister, client_ref: str, **newer: Any) -> Any:
-        return real(self, client_ref)
-
-    with mock.patch.object(Lister, "listing", listing):
-        yield
-
-
 MUTANTS = (
     Mutant(
         "no idempotency key", _no_key, ("the list is refused", "the list is days behind", "no journal, the list lags")
@@ -205,7 +192,6 @@ MUTANTS = (
     Mutant("the client retries unknown POSTs", _client_retries_unknown_posts, ("the key is ignored",)),
     Mutant("try_number in the key", _try_number_in_the_key, ("the list is refused", "the list is days behind")),
     Mutant("a batch without its journal", _batch_without_its_journal, ("the list is refused",), batches=True),
-    Mutant("a batch with old lists", _old_lists, ("the key is ignored",), batches=True),
     Mutant("the key distrusted after two seconds", _distrusts_the_key, ("the list is refused",)),
 )
 
