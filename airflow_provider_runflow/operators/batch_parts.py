@@ -81,6 +81,9 @@ class BatchTask:
         for run in self.batch.runs:
             if run.paid.delivery is not None:
                 run.paid.delivery.remembered = _remembered(known.get(run.item.key, ()), run)
+        for run in self.batch.runs:
+            for record in run.paid.engine.journal.read(run.paid.engine.slot)[:1]:
+                self.parts.budget.count_record(record)
         self.operator.log.info("%s", self.estimate())
         self.batch.submit()
 

@@ -16,6 +16,7 @@ from airflow_provider_runflow.exceptions import (
     ApiError,
     AuthenticationError,
     BeforeMoneyError,
+    BudgetExceededError,
     ConfigurationError,
     DestinationError,
     InsufficientCreditError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 # What one item meets, all others would: submitting stops, and what is bought lands.
 _FOR_ALL = (
     AuthenticationError,
+    BudgetExceededError,
     ConfigurationError,
     DestinationError,
     InsufficientCreditError,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.client.log import Log
@@ -269,6 +270,9 @@ class PaidRun:
         return self._judged(result, record)
 
     def _count(self, run: Run) -> None:
+        # A failed run that tells no cost is not billed.
+        cost = run.cost if run.cost is not None or run.status_code != "failed" else Decimal(0)
+        self.engine.budget.count(run.id, self.bought.record.request, cost)
         metrics = self.engine.metrics
         metrics.incr("runflow.runs.completed" if run.is_delivered else "runflow.runs.failed")
         if run.duration_ms is not None:
