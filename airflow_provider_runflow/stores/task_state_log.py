@@ -23,6 +23,7 @@ from airflow_provider_runflow.exceptions import JournalError
 from airflow_provider_runflow.runs.journal import ManyJournal, NoJournal, Record, newer_of, newest_first
 
 SCHEMA_VERSION = 1
+_READABLE = range(1, SCHEMA_VERSION + 1)
 DIRECTORY = "runflow.log"
 # Airflow warns at 65,536 bytes a value, and MySQL's TEXT ends there.
 MAX_SEGMENT_BYTES = 56_000
@@ -140,7 +141,7 @@ class TaskStateLog:
         number = 0
         while (segment := self._get(f"{DIRECTORY}.{writer}.{number}")) is not None:
             try:
-                lines = [json.loads(line) for line in _unpacked(segment["records"])]
+                lines = [(str(slot), data) for slot, data in map(json.loads, _unpacked(segment["records"]))]
             except (TypeError, ValueError, KeyError, zlib.error) as error:
                 raise JournalError(
                     f"The journal cannot be read ({type(error).__name__}: {error}). Nothing was submitted."
@@ -161,7 +162,7 @@ class TaskStateLog:
             raise JournalError(
                 f"Airflow's task state store could not be read ({said(error)}). Nothing was submitted."
             ) from error
-        if value is not None and (not isinstance(value, dict) or value.get("schema_version", 0) > SCHEMA_VERSION):
+        if value is not None and (not isinstance(value, dict) or value.get("schema_version") not in _READABLE):
             raise JournalError(
                 f"The journal under {key!r} was written by a newer airflow-provider-runflow, or is damaged. Nothing "
                 "was submitted. Upgrade the package on this worker."
