@@ -384,7 +384,7 @@ def test_all_triggers_of_a_triggerer_share_their_calls(world: World) -> None:
 def test_what_goes_wrong_stands_in_the_log_of_the_task_that_waits(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.emulator.add_fault(route="get", effect="status", status=503, times=2)
+    world.emulator.add_fault(route="get", effect="status", status=503)
     who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
     heard: list[tuple[str, str]] = []
     triggers = {name: world.trigger(run_id=world.another()) for name in ("ada", "bob")}
