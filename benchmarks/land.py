@@ -98,7 +98,7 @@ def summed_up(way: str, network: str, readings: Sequence[Mapping[str, Any]]) -> 
     """The medians of a way."""
 
     def median(name: str, per: int = 0) -> float:
-        return statistics.median(each[name] / (each["pictures"] / per if per else 1) for each in readings)
+        return float(statistics.median(each[name] / (each["pictures"] / per if per else 1) for each in readings))
 
     return {
         "network": network,

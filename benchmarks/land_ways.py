@@ -79,7 +79,12 @@ def pool(source: str, destination: str) -> Iterator[Land]:
     """The same in as many threads as ours."""
     copy = _rival(source, destination)
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        yield lambda numbers: list(threads.map(copy, numbers)) and None
+
+        def land(numbers: range) -> None:
+            for _ in threads.map(copy, numbers):
+                pass
+
+        yield land
 
 
 def _rival(source: str, destination: str) -> Callable[[int], None]:
@@ -127,7 +132,7 @@ def _peak() -> int:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    return psutil.Process().memory_info().rss
+    return int(psutil.Process().memory_info().rss)
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 """
 A bucket for the landing benchmark: the S3 API's PUT and HEAD, over HTTP, in as little CPU time as one process can.
 
-    python -m benchmarks.sink READY_FILE LATENCY_MS        writes the base URL there, and serves until it is told to stop
+    python -m benchmarks.sink READY_FILE LATENCY_MS        writes the base URL there, and serves until told to stop
 
 It reads every byte, keeps sizes and (of some) hashes, and forgets the bytes. It honours `If-None-Match: *`, as S3 does,
 and answers each request LATENCY_MS late, as a bucket that is not on this machine does. `GET /_landed/bucket/prefix`

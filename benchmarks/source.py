@@ -2,7 +2,7 @@
 """
 A storage host for the landing benchmark: PNG files of 1.5 MB at presigned-looking URLs, as fast as one process can.
 
-    python -m benchmarks.source READY_FILE LATENCY_MS      writes the base URL there, and serves until it is told to stop
+    python -m benchmarks.source READY_FILE LATENCY_MS      writes the base URL there, and serves until told to stop
 
 Each answer begins LATENCY_MS late, as that of a host which is not on this machine does.
 """
