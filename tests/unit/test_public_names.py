@@ -159,7 +159,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
         "model": "openai/gpt-image-2",
         "multiple_outputs": True,
     },
-    "estimate.estimate_cost": {"model": REQUIRED},
+    "estimate.estimate_cost": {"requests": REQUIRED, "model": "openai/gpt-image-2"},
     "models.register": {"model": REQUIRED},
     "models.base.ImageModel": {
         "id": REQUIRED,
