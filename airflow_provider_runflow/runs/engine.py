@@ -173,6 +173,10 @@ class RunEngine:
         """Make the record of a request whose pictures were found at the destination, bought by an earlier task."""
         return self._record("landed", request, 0, run_id=run_id)
 
+    def submitted_record(self, request: Request, ordinal: int, run_id: str, submitted_at: datetime) -> Record:
+        """Make the record of a run that this task is known to have bought, where no journal keeps it."""
+        return self._record("submitted", request, ordinal, run_id=run_id, submitted_at=submitted_at)
+
     def remember(self, record: Record) -> None:
         """Record what is known; a failure costs nothing, since the next attempt finds the same again."""
         try:
