@@ -166,10 +166,18 @@ class BatchTask:
         return self.report.result(uri)
 
     @property
+    def counted(self) -> list[ItemRun]:
+        """The items that success is judged by: those asked for, without the blocked ones that are to be skipped."""
+        skipped = Outcome.BLOCKED if self.operator.on_blocked == "skip" else None
+        return [
+            run for run in self.batch.runs if not run.item.dropped and (run.error is None or run.outcome != skipped)
+        ]
+
+    @property
     def missing(self) -> tuple[str, bool] | None:
         """What to fail with and whether a retry helps; ``None`` when enough items succeeded."""
-        runs = [run for run in self.batch.runs if not run.item.dropped]
-        enough = needed(self.operator.min_success, len(runs))
+        runs = self.counted
+        enough = needed(self.operator.min_success, len(runs), at_most=True)
         succeeded = sum(run.error is None for run in runs)
         if succeeded >= enough:
             return None

@@ -105,6 +105,8 @@ def check_common(operator: RunflowBaseOperator, *, rendered: bool = False) -> No
     check_reuse_within(operator.reuse_within)
     if operator.on_unknown not in get_args(OnUnknown):
         raise InvalidRequestError(f"on_unknown={operator.on_unknown!r}: must be 'fail' or 'resubmit'.")
+    if operator.on_blocked not in ("fail", "skip"):
+        raise InvalidRequestError(f"on_blocked={operator.on_blocked!r}: must be 'fail' or 'skip'.")
     checks = (("metadata", _check_metadata), ("callback_url", _check_callback), ("max_cost_usd", _check_limit))
     for name, check in checks:
         value = getattr(operator, name)

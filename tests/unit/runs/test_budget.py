@@ -24,9 +24,7 @@ def test_what_could_pass_the_limit_is_not_submitted() -> None:
     money = budget("0.25")
     money.reserve("a", CAT)
     money.reserve("b", CAT)
-    with pytest.raises(
-        BudgetExceededError, match=r"max_cost_usd=0.25: \$0.20 of this task is billed or in flight"
-    ):
+    with pytest.raises(BudgetExceededError, match=r"max_cost_usd=0.25: \$0.20 of this task is billed or in flight"):
         money.reserve("c", CAT)
     assert money.spent == Decimal("0.20")
 
@@ -102,5 +100,7 @@ def test_nothing_is_no_limit(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["a lot", -1, "NaN", "Infinity", True, [1]])
 def test_anything_else_is_an_error(value: Any) -> None:
-    with pytest.raises(InvalidRequestError, match=r"max_cost_usd=.*: must be an amount of USD, 0 or more, such as 2.50"):
+    with pytest.raises(
+        InvalidRequestError, match=r"max_cost_usd=.*: must be an amount of USD, 0 or more, such as 2.50"
+    ):
         read_limit("max_cost_usd", value)
