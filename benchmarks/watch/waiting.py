@@ -66,8 +66,10 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(bill))
 
 
-def _late(seconds: Iterable[float]) -> dict[str, float]:
-    found = sorted(seconds) or [float("inf")]
+def _late(seconds: Iterable[float]) -> dict[str, float | None]:
+    found = sorted(seconds)
+    if not found:
+        return {"p50": None, "p95": None}
     return {"p50": round(statistics.median(found), 3), "p95": round(found[int(len(found) * 0.95)], 3)}
 
 
