@@ -155,7 +155,15 @@ class Round:
         left = [ref for ref, run_ids in refs.items() if len(run_ids - self._seen) > self._pages(ref)]
         await _each([*self._must, *left], self._list_ref)
         await self._get_the_rest()
+        await self._ask_for_more(due)
         await self._check_a_suspect()
+
+    async def _ask_for_more(self, due: Collection[Waiter]) -> None:
+        """Where the last known run has just ended, ask at once whether the list knows of more, not a round later."""
+        ended = [waiter for waiter in due if waiter.needs_list and not waiter.has_whole_list]
+        more = {str(waiter.group.client_ref) for waiter in ended} - self._must
+        self._must |= more
+        await _each(more, self._list_ref)
 
     @property
     def size(self) -> int:
@@ -197,7 +205,7 @@ class Round:
                 return
             wanted -= self._take_in(ref, page, waiters)
             self._survey.measured_ref(ref, pages)
-            if ref not in self._must and not wanted:
+            if not wanted and not any(waiter.group.is_counted for waiter in waiters):
                 return
             last = page.items[-1].created_at if page.items else None
             if not page.next or page.next in cursors or (oldest and last and last < oldest):
