@@ -187,7 +187,7 @@ def make_batch_task(operator: RunflowBatchOperator, context: Any) -> BatchTask:
     journal = open_log(context)
     journal.load()
     parts = make_task_parts(operator, context, journal, literal=operator.requests_are_literal)
-    dropped = _dropped(journal, {item.key for item in items}, parts.task.go)
+    dropped = _dropped(journal, {item.key for item in items})
     for record in dropped:
         items.append(_item_of(record))
         requests.append(record.request)
@@ -244,10 +244,10 @@ def _assemble(
     return BatchTask(operator, parts, place, items, batch)
 
 
-def _dropped(journal: ManyJournal, keys: set[str], go: int) -> list[Record]:
-    """What this go bought, or may have, for items that the list has lost since: it is paid, so it lands."""
+def _dropped(journal: ManyJournal, keys: set[str]) -> list[Record]:
+    """What was bought, or may have been, for items that the list has lost since: it is paid, so it lands."""
     records = [record for slot in journal.slots() if slot not in keys for record in journal.read(slot)[:1]]
-    return [record for record in records if record.go == go and is_owed(record)]
+    return [record for record in records if is_owed(record)]
 
 
 def _item_of(record: Record) -> Item:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_runflow.client.log import Log
-from airflow_provider_runflow.compat import conf
+from airflow_provider_runflow.compat import conf, stats
 from airflow_provider_runflow.exceptions import InvalidRequestError, JournalError, ReferenceUnreadableError
 from airflow_provider_runflow.operators.checks import check_operator, check_quality
 from airflow_provider_runflow.operators.delivery import Delivery, LandingPlace, place_facts
@@ -107,6 +107,7 @@ class TaskParts:
             metadata=operator.metadata,
             callback_url=operator.callback_url,
             before_submit=before_submit,
+            metrics=stats(),
             **of_engine,
         )
         return PaidRun(

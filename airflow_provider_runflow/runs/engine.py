@@ -16,6 +16,7 @@ from typing import Any
 
 from airflow_provider_runflow.client.clock import Clock
 from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.client.metrics import NO_METRICS, Metrics
 from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import (
@@ -86,6 +87,7 @@ class RunEngine:
         returns those to send, by the sha256 that stands for each in the input. Free of charge.
     :param slot: where in the journal the task keeps this request, whatever its item key renders to.
     :param about: labels and alternative text, to be recorded with it.
+    :param metrics: counts what is submitted.
     :param lister: lists the scope's runs; shared by all items of a task. Default: one of its own.
     :param began: when the task began to look, if that was before this engine was made.
     """
@@ -103,6 +105,7 @@ class RunEngine:
     upload: Callable[[Request, Mapping[str, str]], Mapping[str, str]] = lambda request, known: known
     slot: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Metrics = NO_METRICS
     lister: Lister = None  # type: ignore[assignment]  # made in __post_init__
     began: datetime = None  # type: ignore[assignment]
     _sent: bool = field(default=False, init=False)
@@ -325,6 +328,7 @@ class RunEngine:
             raise
         submitted = intent.moved("submitted", self.clock.now(), run_id=run.id, submitted_at=self.clock.now())
         self.remember(submitted)
+        self.metrics.incr("runflow.runs.submitted")
         self.log.info("Submitted Runflow run %s of %s (client_ref %s).", run.id, request.model, self.scope.client_ref)
         return Standing(submitted, run, attached=False), submitted
 
