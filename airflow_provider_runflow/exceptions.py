@@ -9,6 +9,7 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
     │   ├── InvalidRequestError         a parameter breaks a rule (also a ``ValueError``)
     │   ├── ConfigurationError          connection, config or package set-up
     │   │   └── ConnectionUnreadableError  not there, or its keeper does not answer
+    │   ├── BudgetExceededError         it could pass max_cost_usd
     │   ├── DestinationError            the bucket or prefix cannot be used
     │   │   └── NameTakenError          another picture has that name
     │   ├── ReferenceUnreadableError    a file that the request refers to cannot be read
@@ -99,6 +100,13 @@ class ConnectionUnreadableError(ConfigurationError):
     """The connection is not there, or its keeper does not answer: Airflow does not tell which, so a retry may help."""
 
     retry = "default"
+
+
+class BudgetExceededError(BeforeMoneyError):
+    """It could pass ``max_cost_usd``, so it is not submitted; a retry never helps until that is raised."""
+
+    retry = "never"
+    outcome = Outcome.INSUFFICIENT_CREDIT
 
 
 class DestinationError(BeforeMoneyError):

@@ -67,6 +67,11 @@ CONFIG: dict[str, Any] = {
                 None,
                 "/srv/product-shots",
             ),
+            "default_max_cost_usd": _option(
+                "USD that a task without a max_cost_usd may cost in all its attempts. Empty: no limit.",
+                None,
+                "25.00",
+            ),
             "default_destination": _option(
                 "Where operators without a destination land their pictures. Empty: nowhere, with a warning.",
                 None,

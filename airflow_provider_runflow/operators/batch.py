@@ -13,6 +13,8 @@ from airflow_provider_runflow.exceptions import (
     BatchError,
     InvalidRequestError,
     ReferenceUnreadableError,
+    RunBlockedError,
+    RunflowError,
 )
 from airflow_provider_runflow.operators.base import RunflowRunOperator
 from airflow_provider_runflow.operators.checks import check_common, filled_in, is_literal, wire_input
@@ -311,7 +313,9 @@ class RunflowBatchOperator(RunflowBaseOperator):
         raise error
 
     @staticmethod
-    def _too_few(task: BatchTask) -> BatchError | None:
+    def _too_few(task: BatchTask) -> RunflowError | None:
+        if not task.counted:
+            return RunBlockedError(f"Content moderation refused all {len(task.items)} items; nothing was billed.")
         missing = task.missing
         if missing is None:
             return None

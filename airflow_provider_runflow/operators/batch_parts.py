@@ -85,6 +85,9 @@ class BatchTask:
         for run in self.batch.runs:
             if run.paid.delivery is not None:
                 run.paid.delivery.remembered = _remembered(known.get(run.item.key, ()), run)
+        for run in self.batch.runs:
+            for record in run.paid.engine.journal.read(run.paid.engine.slot)[:1]:
+                self.parts.budget.count_record(record)
         self.operator.log.info("%s", self.estimate())
         self.batch.submit()
 
@@ -163,10 +166,18 @@ class BatchTask:
         return self.report.result(uri)
 
     @property
+    def counted(self) -> list[ItemRun]:
+        """The items that success is judged by: those asked for, without the blocked ones that are to be skipped."""
+        skipped = Outcome.BLOCKED if self.operator.on_blocked == "skip" else None
+        return [
+            run for run in self.batch.runs if not run.item.dropped and (run.error is None or run.outcome != skipped)
+        ]
+
+    @property
     def missing(self) -> tuple[str, bool] | None:
         """What to fail with and whether a retry helps; ``None`` when enough items succeeded."""
-        runs = [run for run in self.batch.runs if not run.item.dropped]
-        enough = needed(self.operator.min_success, len(runs))
+        runs = self.counted
+        enough = needed(self.operator.min_success, len(runs), at_most=True)
         succeeded = sum(run.error is None for run in runs)
         if succeeded >= enough:
             return None
@@ -199,7 +210,7 @@ def make_batch_task(operator: RunflowBatchOperator, context: Any) -> BatchTask:
     journal.load()
     parts = make_task_parts(operator, context, journal, literal=operator.requests_are_literal)
     requests = _requests(operator, items, journal)
-    dropped = _dropped(journal, {item.key for item in items}, parts.task.go)
+    dropped = _dropped(journal, {item.key for item in items})
     wanted = [(item, request.model, request.input) for item, request in zip(items, requests, strict=True)]
     check_names(parts.pattern, wanted, task_id=parts.task.task_id, map_index=parts.task.map_index)
     if operator.tag_objects:
@@ -296,10 +307,10 @@ def _may_be_paid(run: ItemRun) -> bool:
     return bool(run.result or run.paid.run_id or isinstance(run.error, AfterMoneyError))
 
 
-def _dropped(journal: ManyJournal, keys: set[str], go: int) -> list[Record]:
-    """What this go bought, or may have, for items that the list has lost since: it is paid, so it lands."""
+def _dropped(journal: ManyJournal, keys: set[str]) -> list[Record]:
+    """What was bought, or may have been, for items that the list has lost since: it is paid, so it lands."""
     records = [record for slot in journal.slots() if slot not in keys for record in journal.read(slot)[:1]]
-    return [record for record in records if record.go == go and is_owed(record)]
+    return [record for record in records if is_owed(record)]
 
 
 def _item_of(record: Record) -> Item:

@@ -10,6 +10,7 @@ from airflow_provider_runflow.client.log import Log
 from airflow_provider_runflow.exceptions import (
     AuthenticationError,
     BeforeMoneyError,
+    BudgetExceededError,
     ConfigurationError,
     DestinationError,
     InsufficientCreditError,
@@ -25,6 +26,7 @@ from airflow_provider_runflow.exceptions import (
 
 _FOR_ALL = (
     AuthenticationError,
+    BudgetExceededError,
     ConfigurationError,
     DestinationError,
     InsufficientCreditError,

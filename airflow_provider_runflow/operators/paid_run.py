@@ -23,7 +23,7 @@ from airflow_provider_runflow.operators.delivery import Delivery
 from airflow_provider_runflow.runs.engine import SAFE_RETRY, RunEngine, Standing
 from airflow_provider_runflow.runs.identity import Request, Scope
 from airflow_provider_runflow.runs.journal import Record
-from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, money, not_kept
+from airflow_provider_runflow.runs.outcome import billed, cancellation_of, failure_of, money, not_kept
 from airflow_provider_runflow.runs.result import make_result, not_landed
 from airflow_provider_runflow.runs.waiting import READ_GRACE, timeout_of
 
@@ -242,6 +242,7 @@ class PaidRun:
 
     def _end(self, run: Run) -> dict[str, Any]:
         record, self.ended = self.bought.record, True
+        self._count(run)
         if run.status_code == "failed":
             raise failure_of(run)
         if run.status_code == "cancelled":
@@ -266,6 +267,15 @@ class PaidRun:
         self.log.info("Runflow run %s: landed %d of %d, %s.", *told)
         self._record_landed(record, result)
         return self._judged(result, record)
+
+    def _count(self, run: Run) -> None:
+        self.engine.budget.count(run.id, self.bought.record.request, billed(run))
+        metrics = self.engine.metrics
+        metrics.incr("runflow.runs.completed" if run.is_delivered else "runflow.runs.failed")
+        if run.duration_ms is not None:
+            metrics.timing("runflow.runs.duration", run.duration_ms / 1000)
+        if run.cost is not None:
+            metrics.gauge("runflow.runs.cost_usd", float(run.cost))
 
     def _judged(self, result: dict[str, Any], record: Record) -> dict[str, Any]:
         asked, got = record.request.num_images, len(result["images"])

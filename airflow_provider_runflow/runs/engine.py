@@ -16,6 +16,7 @@ from typing import Any
 
 from airflow_provider_runflow.client.clock import Clock
 from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.client.metrics import NO_METRICS, Metrics
 from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import (
@@ -32,6 +33,7 @@ from airflow_provider_runflow.exceptions import (
     SubmissionUnknownError,
 )
 from airflow_provider_runflow.runs import resolution
+from airflow_provider_runflow.runs.budget import NO_BUDGET, Budget
 from airflow_provider_runflow.runs.identity import (
     METADATA_KEY,
     OnUnknown,
@@ -45,6 +47,7 @@ from airflow_provider_runflow.runs.identity import (
 from airflow_provider_runflow.runs.journal import Journal, Record
 from airflow_provider_runflow.runs.listing import Lister, look_up
 from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, may_deliver, read_or_wait, unread
+from airflow_provider_runflow.runs.outcome import billed
 from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
 from airflow_provider_runflow.runs.recall import continued, landed_and_gone
 from airflow_provider_runflow.runs.resolution import Candidate, Land, LookAgain, Move, Stop, Submit, Unknown, Wait
@@ -86,6 +89,8 @@ class RunEngine:
         returns those to send, by the sha256 that stands for each in the input. Free of charge.
     :param slot: where in the journal the task keeps this request, whatever its item key renders to.
     :param about: labels and alternative text, to be recorded with it.
+    :param budget: what the task may cost.
+    :param metrics: counts what is submitted.
     :param lister: lists the scope's runs; shared by all items of a task. Default: one of its own.
     :param began: when the task began to look, if that was before this engine was made.
     """
@@ -103,6 +108,8 @@ class RunEngine:
     upload: Callable[[Request, Mapping[str, str]], Mapping[str, str]] = lambda request, known: known
     slot: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
+    budget: Budget = NO_BUDGET
+    metrics: Metrics = NO_METRICS
     lister: Lister = None  # type: ignore[assignment]  # made in __post_init__
     began: datetime = None  # type: ignore[assignment]
     _sent: bool = field(default=False, init=False)
@@ -218,7 +225,9 @@ class RunEngine:
     def _read(self, record: Record) -> Move:
         run_id = str(record.run_id)
         try:
-            return resolution.on_run(self.api.get_run(run_id), record.ordinal)
+            run = self.api.get_run(run_id)
+            self.budget.count(run.id, record.request, billed(run))
+            return resolution.on_run(run, record.ordinal)
         except NotFoundError:
             if record.submitted_at and self.clock.now() - record.submitted_at < NOT_FOUND_FOR:
                 return Wait(unread(run_id), record.ordinal)  # too new for this reader, maybe
@@ -253,6 +262,8 @@ class RunEngine:
             remembers = journal and self.scope.task.clears == 0
             return resolution.on_refused(record, self.clock.now(), self.scope, remembers=remembers)
         self._found = {each.run.id: each for each in found}
+        for each in found:
+            self.budget.count(each.run.id, request, billed(each.run))
         a_retry = not journal and not self.scope.task.first_try
         # A submission that somebody else began may have been accepted until right before now.
         a_retry = a_retry or (record is not None and record.state == "intent" and record.at < self.began)
@@ -270,6 +281,7 @@ class RunEngine:
             request = self._as_bought(move.run, request)
             known = self._record("submitted", request, move.ordinal, run_id=move.run.id, submitted_at=submitted_at)
         self.remember(known)
+        self.budget.count(move.run.id, known.request, billed(move.run), self.slot)
         if self._sent:
             self.log.info("Found Runflow run %s (%s): the submission got through.", move.run.id, move.run.status_code)
         else:
@@ -298,6 +310,7 @@ class RunEngine:
 
     def _submit(self, request: Request, ordinal: int, record: Record | None) -> tuple[Move | Standing, Record]:
         self.before_submit(request)
+        self.budget.reserve(self.slot, request)
         sent = record.assets if record is not None and record.state != "rejected" else None
         assets = self.upload(request, sent or {})
         faster = self._another_workers(request)
@@ -323,12 +336,15 @@ class RunEngine:
             if not intent.unsure:
                 # A definite no, so that nobody has to wonder later whether the intent was sent.
                 self._sent = False
+                self.budget.release(self.slot)
                 self.remember(
                     intent.moved("rejected" if resolution.answers_the_key(refused) else "void", self.clock.now())
                 )
             raise
         submitted = intent.moved("submitted", self.clock.now(), run_id=run.id, submitted_at=self.clock.now())
         self.remember(submitted)
+        self.budget.count(run.id, request, None, self.slot)
+        self.metrics.incr("runflow.runs.submitted")
         self.log.info("Submitted Runflow run %s of %s (client_ref %s).", run.id, request.model, self.scope.client_ref)
         return Standing(submitted, run, attached=False), submitted
 

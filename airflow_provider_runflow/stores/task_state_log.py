@@ -84,6 +84,7 @@ class TaskStateLog:
     remembers: bool = field(default=True, init=False)
     _known: dict[str, dict[str, Record]] = field(default_factory=dict, init=False)
     _loaded: bool = field(default=False, init=False)
+    _registered: bool = field(default=False, init=False)
     _segment: _Segment = field(default_factory=_Segment, init=False)
     _queue: list[_Entry] = field(default_factory=list, init=False)
     _writing: bool = field(default=False, init=False)
@@ -161,9 +162,15 @@ class TaskStateLog:
 
     def _register(self) -> None:
         # Looked up at each write: another worker that began at the same moment may have overwritten the directory.
-        writers = self._writers()
+        try:
+            writers = self._writers()
+        except JournalError:
+            if not self._registered:
+                raise
+            return  # it was there a moment ago
         if self.writer not in writers:
             self._set(DIRECTORY, {"schema_version": SCHEMA_VERSION, "writers": [*writers, self.writer]})
+        self._registered = True
 
     def _writers(self) -> list[str]:
         directory = self._get(DIRECTORY)
