@@ -109,7 +109,7 @@ def test_replies_that_are_lost_are_looked_for_before_anything_is_paid(world: Wor
 
 def test_a_list_that_is_refused_leaves_journal_and_key(world: World, journal: bool) -> None:
     world.emulator.add_fault(route="list", effect="status", status=403)
-    world.emulator.add_fault(route="create", effect="drop_after", times=3)
+    world.emulator.add_fault(route="create", effect="drop_after", times=2)
     outcome = world.run(world.batch(KEYS, retries=3))
     while outcome.state == "up_for_retry":
         outcome = world.retry(outcome)
