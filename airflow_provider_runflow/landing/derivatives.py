@@ -152,7 +152,9 @@ class Derivative:
     def recipe(self) -> str:
         """Hash of how it is made: 12 hex characters, the same as long as nothing of it changes."""
         # Without what has its default: a field that a later release adds changes no recipe.
-        given = {field.name: vars(self)[field.name] for field in fields(self) if vars(self)[field.name] != field.default}
+        given = {
+            field.name: vars(self)[field.name] for field in fields(self) if vars(self)[field.name] != field.default
+        }
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

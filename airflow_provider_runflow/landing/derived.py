@@ -25,13 +25,12 @@ from airflow_provider_runflow.landing.derivatives import (
     Derivative,
     DerivativeError,
     Made,
-    derivative_name,
     derive_all,
 )
 from airflow_provider_runflow.landing.job import Job, Landed, LandedDerivative
 from airflow_provider_runflow.landing.store import NameTaken, Stat, Store, matches, put_once
 
-MAKING_IS_FREE = "a retry of the task makes them from it for $0"
+MAKING_IS_FREE = "a retry of the task makes what is missing of them for $0"
 # A decoded master has up to 133 MB, and a core can work on one at a time.
 _ONE_A_CORE = threading.BoundedSemaphore(os.cpu_count() or 1)
 
@@ -150,9 +149,9 @@ class Deriving:
         )
 
     def _may_replace(self, name: str, existing: Stat, before: LandedDerivative | None) -> bool:
-        if before is not None and before.uri == self.store.uri(name):
-            if matches(self.store, name, existing, before.size_bytes, before.sha256):
-                return True  # what was made of this very master, when it was declared otherwise
+        ours = before if before is not None and before.uri == self.store.uri(name) else None
+        if ours is not None and matches(self.store, name, existing, ours.size_bytes, ours.sha256):
+            return True  # what was made of this very master, when it was declared otherwise
         if not self.job.replace:
             return False
         # With replace=True another task's derivative may go, but never a picture that was paid for.
@@ -160,7 +159,7 @@ class Deriving:
 
     def _other_name(self, name: str, sha256: str) -> str:
         if not self.job.suffix:
-            raise DestinationError(f"{self.store.uri(name)} is taken by other bytes; use replace=True to overwrite them")
+            raise DestinationError(f"{self.store.uri(name)} is taken by other bytes; replace=True overwrites them")
         other = names.suffixed(name, sha256)
         told = (self.store.uri(name), self.store.uri(other))
         self.log.warning("%s is taken by other bytes; the derivative lands as %s", *told)
@@ -218,9 +217,9 @@ def complete(
             failed.append(f"Not all derivatives of {image.uri} are there: {strip_queries(why).rstrip('.')}.")
             done.append(replace(image, derivatives=()))
     if failed:
-        error = LandingError(f"{' '.join(failed)} The picture is paid and landed, and {MAKING_IS_FREE}.")
-        error.__dict__["landed"] = done
-        raise error
+        refused = LandingError(f"{' '.join(failed)} The masters are paid and landed, and {MAKING_IS_FREE}.")
+        refused.__dict__["landed"] = done
+        raise refused
     return done
 
 
@@ -240,9 +239,7 @@ def _complete(
         image = work.add(image, master, Path(folder))
     work.log.info("Made of %s, for $0: %s", image.uri, ", ".join(each.name for each in image.derivatives) or "nothing")
     if work.sidecar_store is not None:
-        whole = sidecar.build(
-            work.job, image, run_id=run_id, cost_usd=cost_usd, images_in_run=count, created_at=now()
-        )
+        whole = sidecar.build(work.job, image, run_id=run_id, cost_usd=cost_usd, images_in_run=count, created_at=now())
         data = whole if told is None else {**told, "image": whole["image"]}
         work.sidecar_store.put_json(sidecar.sidecar_name(image.name), data)
     return image

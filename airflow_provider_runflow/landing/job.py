@@ -174,7 +174,9 @@ class Landed:
     def at(self, uri: str) -> Landed:
         """Return the same picture at another address, with its derivatives beside it."""
         old, new = self.uri.removesuffix(self.name), uri.removesuffix(self.name)
-        beside = (replace(each, uri=new + each.uri[len(old) :]) for each in self.derivatives if each.uri.startswith(old))
+        beside = (
+            replace(each, uri=new + each.uri[len(old) :]) for each in self.derivatives if each.uri.startswith(old)
+        )
         return replace(self, uri=uri, derivatives=tuple(beside))
 
     def as_dict(self) -> dict[str, Any]:

@@ -241,9 +241,9 @@ class _Landing:
     def _put_sidecar(self, image: Landed, told: Mapping[str, Any] | None) -> None:
         if self.sidecar_store is None:
             return
-        if told is not None and told.get("runflow_run_id") == self.run_id:
-            if sidecar.image_of(told, image.name) == image:
-                return
+        known = sidecar.image_of(told, image.name) if told is not None else None
+        if told is not None and known == image and told.get("runflow_run_id") == self.run_id:
+            return
         data: dict[str, Any] = sidecar.build(
             self.job,
             image,
