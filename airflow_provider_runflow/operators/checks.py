@@ -110,6 +110,8 @@ def check_common(operator: RunflowBaseOperator, *, rendered: bool = False) -> No
     check_reuse_within(operator.reuse_within)
     if operator.on_unknown not in get_args(OnUnknown):
         raise InvalidRequestError(f"on_unknown={operator.on_unknown!r}: must be 'fail' or 'resubmit'.")
+    if operator.on_blocked not in ("fail", "skip"):
+        raise InvalidRequestError(f"on_blocked={operator.on_blocked!r}: must be 'fail' or 'skip'.")
     for name, check in _CHECKS.items():
         value = getattr(operator, name)
         if value is not None and known(value):

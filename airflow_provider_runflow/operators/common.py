@@ -44,6 +44,8 @@ class RunflowBaseOperator(BaseOperator):
     :param reuse_within: within what the same request is paid once: ``retries`` (a clear buys anew), ``dag_run`` (clears
         count as retries) or ``destination`` (later DAG runs reuse what landed).
     :param on_unknown: when nothing can tell whether a request was bought: ``fail`` stops, ``resubmit`` pays again.
+    :param on_blocked: when content moderation refuses a picture: ``fail``, or ``skip`` the task (of a batch only the
+        item, which then counts neither as a success nor as a failure). It is not tried again unchanged in any case.
     :param max_cost_usd: USD that this task may cost, over all its attempts: what is billed, what is in flight, and what
         is about to be submitted at its estimated price, or at that of the dearest run so far. What could pass it is not
         submitted. Each mapped task instance has its own. Default: ``[runflow] default_max_cost_usd``. (templated)
@@ -90,6 +92,7 @@ class RunflowBaseOperator(BaseOperator):
         derivatives: Sequence[Any] | None = None,
         reuse_within: str = "dag_run",
         on_unknown: str = "fail",
+        on_blocked: str = "fail",
         max_cost_usd: Decimal | float | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         callback_url: str | None = None,
@@ -114,6 +117,7 @@ class RunflowBaseOperator(BaseOperator):
         self.derivatives = derivatives
         self.reuse_within = reuse_within
         self.on_unknown = on_unknown
+        self.on_blocked = on_blocked
         self.max_cost_usd = max_cost_usd
         self.metadata = metadata
         self.callback_url = callback_url

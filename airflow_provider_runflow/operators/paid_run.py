@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.client.log import Log
@@ -24,7 +23,7 @@ from airflow_provider_runflow.operators.delivery import Delivery
 from airflow_provider_runflow.runs.engine import SAFE_RETRY, RunEngine, Standing
 from airflow_provider_runflow.runs.identity import Request, Scope
 from airflow_provider_runflow.runs.journal import Record
-from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, money, not_kept
+from airflow_provider_runflow.runs.outcome import billed, cancellation_of, failure_of, money, not_kept
 from airflow_provider_runflow.runs.result import make_result, not_landed
 from airflow_provider_runflow.runs.waiting import READ_GRACE, timeout_of
 
@@ -288,9 +287,7 @@ class PaidRun:
         return self._judged(result, record)
 
     def _count(self, run: Run) -> None:
-        # A failed run that tells no cost is not billed.
-        cost = run.cost if run.cost is not None or run.status_code != "failed" else Decimal(0)
-        self.engine.budget.count(run.id, self.bought.record.request, cost)
+        self.engine.budget.count(run.id, self.bought.record.request, billed(run))
         metrics = self.engine.metrics
         metrics.incr("runflow.runs.completed" if run.is_delivered else "runflow.runs.failed")
         if run.duration_ms is not None:

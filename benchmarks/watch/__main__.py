@@ -56,12 +56,12 @@ def _scenes(full: bool) -> Iterator[Scene]:
 def _measure(scene: Scene) -> Row:
     told = json.dumps(scene.to_dict())
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
-    server = subprocess.Popen(  # noqa: S603 - our own module
+    server = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.watch.server", told], stdout=subprocess.PIPE, text=True, env=environment
     )
     try:
         port = server.stdout.readline().strip() if server.stdout else ""
-        waiting = subprocess.run(  # noqa: S603 - our own module
+        waiting = subprocess.run(
             [sys.executable, "-m", "benchmarks.watch.waiting", told, port],
             stdout=subprocess.PIPE, text=True, check=True, env=environment,
         )  # fmt: skip
