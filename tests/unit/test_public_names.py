@@ -238,7 +238,6 @@ EXCEPTIONS = {
     "ApiError": "default",
     "AuthenticationError": "never",
     "BeforeMoneyError": "default",
-    "BudgetExceededError": "never",
     "AfterMoneyError": "default",
     "BatchEndedError": "never",
     "BatchError": "default",
