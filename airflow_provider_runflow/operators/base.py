@@ -201,6 +201,9 @@ class RunflowRunOperator(RunflowBaseOperator):
         self.defer_until(job.deadline.timestamp(), job.pending(), run_id=str(job.run_id))
 
     def _finish(self, context: Any, job: PaidRun, result: dict[str, Any]) -> dict[str, Any]:
+        landed = [image for image in result["images"] if image["uri"]]
+        if landed:
+            self.announce(context, result, landed, [job.engine.scope.item_key])
         if job.failure is None:
             return result
         push_result(self, context, result)

@@ -26,6 +26,7 @@ OPERATOR = {
     "metadata": None,
     "callback_url": None,
     "cancel_on_kill": False,
+    "partition_assets": False,
     "aws_conn_id": "aws_default",
     "encrypt": False,
     "acl_policy": None,
