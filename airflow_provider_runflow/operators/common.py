@@ -38,6 +38,9 @@ class RunflowBaseOperator(BaseOperator):
     :param replace: overwrite another picture that has the name. With ``False`` a taken name is an error before anything
         is submitted.
     :param sidecars: where the JSON beside each picture goes: ``beside``, another prefix, or ``None``. (templated)
+    :param derivatives: exact channel sizes, made beside each untouched master for $0: a list of presets by name, such
+        as ``["meta_feed", "stories"]``, or mappings ``{name or preset, width, height, fit, focal_point, max_bytes,
+        format, background, quantize}`` (docs/channel-sizes.md). Needs the extra ``[derivatives]``. (templated)
     :param reuse_within: within what the same request is paid once: ``retries`` (a clear buys anew), ``dag_run`` (clears
         count as retries) or ``destination`` (later DAG runs reuse what landed).
     :param on_unknown: when nothing can tell whether a request was bought: ``fail`` stops, ``resubmit`` pays again.
@@ -65,6 +68,7 @@ class RunflowBaseOperator(BaseOperator):
         "destination",
         "filename_pattern",
         "sidecars",
+        "derivatives",
         "max_cost_usd",
         "metadata",
         "callback_url",
@@ -72,7 +76,7 @@ class RunflowBaseOperator(BaseOperator):
         "aws_conn_id",
     )
     template_ext: Sequence[str] = (".prompt.j2",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json", "derivatives": "json"}
     operator_extra_links = (RunflowRunLink(),)
     ui_color = "#efe7fb"
 
@@ -87,6 +91,7 @@ class RunflowBaseOperator(BaseOperator):
         filename_pattern: str | None = None,
         replace: bool = False,
         sidecars: str | None = "beside",
+        derivatives: Sequence[Any] | None = None,
         reuse_within: str = "dag_run",
         on_unknown: str = "fail",
         on_blocked: str = "fail",
@@ -112,6 +117,7 @@ class RunflowBaseOperator(BaseOperator):
         self.filename_pattern = filename_pattern
         self.replace = replace
         self.sidecars = sidecars
+        self.derivatives = derivatives
         self.reuse_within = reuse_within
         self.on_unknown = on_unknown
         self.on_blocked = on_blocked
