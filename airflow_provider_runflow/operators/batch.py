@@ -306,6 +306,7 @@ class RunflowBatchOperator(RunflowBaseOperator):
 
     def _finish(self, context: Any, task: BatchTask) -> dict[str, Any]:
         result = task.finish()
+        self.announce(context, result, *task.landed)
         error = task.failure or self._too_few(task)
         if error is None:
             return result

@@ -166,6 +166,13 @@ class BatchTask:
         return self.report.result(uri)
 
     @property
+    def landed(self) -> tuple[list[Mapping[str, Any]], list[str]]:
+        """What landed, and the keys of the items that it is of."""
+        runs = [run for run in self.batch.runs if run.result]
+        images = [image for run in runs for image in (run.result or {})["images"] if image["uri"]]
+        return images, [run.item.key for run in runs]
+
+    @property
     def counted(self) -> list[ItemRun]:
         """The items that success is judged by: those asked for, without the blocked ones that are to be skipped."""
         skipped = Outcome.BLOCKED if self.operator.on_blocked == "skip" else None
