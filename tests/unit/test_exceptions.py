@@ -37,6 +37,7 @@ EVERY = pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name_
 
 BEFORE = {
     "BeforeMoneyError": "default",
+    "BudgetExceededError": "never",
     "InvalidRequestError": "never",
     "ConfigurationError": "never",
     "ConnectionUnreadableError": "default",

@@ -16,6 +16,7 @@ from airflow_provider_runflow.operators.gpt_image_2 import GptImage2BatchOperato
 from airflow_provider_runflow.operators.runflow import RunflowModelBatchOperator
 from tests.harness import Outcome, in_dag
 from tests.unit.operators.conftest import World, named
+from tests.unit.operators.wrong_inputs import WRONG_BATCHES
 from tests.unit.stores.fakes import BucketFileSystem, buckets
 
 NOTHING = "Nothing was submitted by this attempt, so it costs nothing."
@@ -33,65 +34,7 @@ def later(world: World, requests: Any, **changes: Any) -> Outcome:
     return world.run(world.batch("{{ params.campaign }}", native=True, params={"campaign": requests}, **changes))
 
 
-WRONG: list[tuple[Any, dict[str, Any], str]] = [
-    ([], {}, "requests: must not be empty; it has no items."),
-    ({"key": "a"}, {}, "requests=\"{'key': 'a'}\": must be a list of items, each a mapping."),
-    ([7], {}, "requests[0]: '7' must be a mapping."),
-    ([{"prompt": "a cat"}], {}, "requests[0]: needs a key, or labels to make one of."),
-    ([{"key": " ", "prompt": "a cat"}], {}, "requests[0] (' '): key=' ': must be 1-200 printable characters."),
-    ([{"key": "x" * 201}], {}, f"requests[0] ('{'x' * 80}'): key='{'x' * 201}': must be 1-200 printable characters."),
-    ([{"key": True}], {}, "requests[0] ('True'): key='True': must be a text or a number."),
-    ([named("a"), named("b"), named("a")], {}, "requests[2]: key 'a' is that of requests[0], too."),
-    (
-        [{"labels": {"sku": 1}, "prompt": "one"}, {"labels": {"sku": "1"}, "prompt": "two"}],
-        {},
-        "requests[1]: key '1' is that of requests[0], too.",
-    ),
-    ([{"key": "a", "promt": "a cat"}], {}, "requests[0] ('a'): promt: no such field (did you mean prompt?)."),
-    ([{"key": "a", "lables": {}}], {}, "requests[0] ('a'): lables: no such field (did you mean labels?)."),
-    (
-        [{"key": "a", "zzz": 1}],
-        {},
-        "requests[0] ('a'): zzz: no such field (an item takes key, labels, alt_text, variation, prompt, quality, "
-        "num_images, image_size, output_format).",
-    ),
-    (
-        [{"key": "a", "labels": {"my label": 1}}],
-        {},
-        "requests[0] ('a'): labels: 'my label' is no name; use letters, digits and _, so that a name pattern can hold "
-        "it.",
-    ),
-    ([{"key": "a", "labels": ["x"]}], {}, "requests[0] ('a'): labels=['x']: must be a mapping of names to texts."),
-    ([{"key": "a", "labels": {"x": []}}], {}, "requests[0] ('a'): labels.x='[]': must be a text or a number."),
-    ([{"key": "a", "alt_text": float("nan")}], {}, "requests[0] ('a'): alt_text=nan: must be a text or a number."),
-    (
-        [{**named("a"), "quality": "ultra"}, named("b"), {**named("c"), "num_images": 11}],
-        {},
-        "Item 'a': openai/gpt-image-2: quality='ultra': must be 'low', 'medium' or 'high'. "
-        "Item 'c': openai/gpt-image-2: num_images=11: must be at most 10.",
-    ),
-    ([{"key": "a"}], {}, "Item 'a': openai/gpt-image-2: prompt is required."),
-    (
-        [named("a"), named("b")],
-        {"filename_pattern": "hero.{ext}"},
-        "filename_pattern 'hero.{ext}' gives items 'a' and 'b' the same name 'hero.png'; put {key}, {request} or a "
-        "label that differs in it.",
-    ),
-    (
-        [{**named("a"), "labels": {"sku": "1"}}, named("b")],
-        {"filename_pattern": "{sku}.{ext}"},
-        "Item 'b': filename_pattern '{sku}.{ext}': unknown placeholder {sku}; It knows task_id, map_index, key, index, "
-        "take, ext, runflow_run_id, request.",
-    ),
-    (
-        [{**named("a"), "num_images": 2}],
-        {"filename_pattern": "{key}.{ext}"},
-        "Item 'a': filename_pattern '{key}.{ext}' gives all 2 pictures of a run the same name; put {index} in it.",
-    ),
-]
-
-
-@pytest.mark.parametrize(("requests", "changes", "message"), WRONG)
+@pytest.mark.parametrize(("requests", "changes", "message"), WRONG_BATCHES)
 def test_a_wrong_literal_list_is_an_error_when_the_dag_is_parsed(
     requests: Any, changes: dict[str, Any], message: str
 ) -> None:
@@ -100,7 +43,7 @@ def test_a_wrong_literal_list_is_an_error_when_the_dag_is_parsed(
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize(("requests", "changes", "message"), WRONG)
+@pytest.mark.parametrize(("requests", "changes", "message"), WRONG_BATCHES)
 def test_a_list_that_becomes_known_later_is_checked_before_any_request(
     world: World, requests: Any, changes: dict[str, Any], message: str
 ) -> None:

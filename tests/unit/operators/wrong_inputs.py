@@ -13,7 +13,11 @@ from typing import Any
 from airflow_provider_runflow.operators.base import RunflowRunOperator
 from airflow_provider_runflow.operators.flux import Flux11ProOperator, Flux11ProUltraOperator
 from airflow_provider_runflow.operators.gpt_image_1_5 import GptImage15EditOperator, GptImage15Operator
-from airflow_provider_runflow.operators.gpt_image_2 import GptImage2EditOperator, GptImage2Operator
+from airflow_provider_runflow.operators.gpt_image_2 import (
+    GptImage2BatchOperator,
+    GptImage2EditOperator,
+    GptImage2Operator,
+)
 from airflow_provider_runflow.operators.runflow import RunflowModelOperator
 
 CUP = "https://shop.example/cup.jpg"
@@ -137,6 +141,69 @@ ANY_MODEL: list[tuple[dict[str, Any], str]] = [
     ),
 ]
 
+
+def _named(key: str) -> dict[str, Any]:
+    return {"key": key, "prompt": f"a picture of {key}"}
+
+
+# Lists of items, with what else the task is given.
+WRONG_BATCHES: list[tuple[Any, dict[str, Any], str]] = [
+    ([], {}, "requests: must not be empty; it has no items."),
+    ({"key": "a"}, {}, "requests=\"{'key': 'a'}\": must be a list of items, each a mapping."),
+    ([7], {}, "requests[0]: '7' must be a mapping."),
+    ([{"prompt": "a cat"}], {}, "requests[0]: needs a key, or labels to make one of."),
+    ([{"key": " ", "prompt": "a cat"}], {}, "requests[0] (' '): key=' ': must be 1-200 printable characters."),
+    ([{"key": "x" * 201}], {}, f"requests[0] ('{'x' * 80}'): key='{'x' * 201}': must be 1-200 printable characters."),
+    ([{"key": True}], {}, "requests[0] ('True'): key='True': must be a text or a number."),
+    ([_named("a"), _named("b"), _named("a")], {}, "requests[2]: key 'a' is that of requests[0], too."),
+    (
+        [{"labels": {"sku": 1}, "prompt": "one"}, {"labels": {"sku": "1"}, "prompt": "two"}],
+        {},
+        "requests[1]: key '1' is that of requests[0], too.",
+    ),
+    ([{"key": "a", "promt": "a cat"}], {}, "requests[0] ('a'): promt: no such field (did you mean prompt?)."),
+    ([{"key": "a", "lables": {}}], {}, "requests[0] ('a'): lables: no such field (did you mean labels?)."),
+    (
+        [{"key": "a", "zzz": 1}],
+        {},
+        "requests[0] ('a'): zzz: no such field (an item takes key, labels, alt_text, variation, prompt, quality, "
+        "num_images, image_size, output_format).",
+    ),
+    (
+        [{"key": "a", "labels": {"my label": 1}}],
+        {},
+        "requests[0] ('a'): labels: 'my label' is no name; use letters, digits and _, so that a name pattern can hold "
+        "it.",
+    ),
+    ([{"key": "a", "labels": ["x"]}], {}, "requests[0] ('a'): labels=['x']: must be a mapping of names to texts."),
+    ([{"key": "a", "labels": {"x": []}}], {}, "requests[0] ('a'): labels.x='[]': must be a text or a number."),
+    ([{"key": "a", "alt_text": float("nan")}], {}, "requests[0] ('a'): alt_text=nan: must be a text or a number."),
+    (
+        [{**_named("a"), "quality": "ultra"}, _named("b"), {**_named("c"), "num_images": 11}],
+        {},
+        "Item 'a': openai/gpt-image-2: quality='ultra': must be 'low', 'medium' or 'high'. "
+        "Item 'c': openai/gpt-image-2: num_images=11: must be at most 10.",
+    ),
+    ([{"key": "a"}], {}, "Item 'a': openai/gpt-image-2: prompt is required."),
+    (
+        [_named("a"), _named("b")],
+        {"filename_pattern": "hero.{ext}"},
+        "filename_pattern 'hero.{ext}' gives items 'a' and 'b' the same name 'hero.png'; put {key}, {request} or a "
+        "label that differs in it.",
+    ),
+    (
+        [{**_named("a"), "labels": {"sku": "1"}}, _named("b")],
+        {"filename_pattern": "{sku}.{ext}"},
+        "Item 'b': filename_pattern '{sku}.{ext}': unknown placeholder {sku}; It knows task_id, map_index, key, index, "
+        "take, ext, runflow_run_id, request.",
+    ),
+    (
+        [{**_named("a"), "num_images": 2}],
+        {"filename_pattern": "{key}.{ext}"},
+        "Item 'a': filename_pattern '{key}.{ext}' gives all 2 pictures of a run the same name; put {index} in it.",
+    ),
+]
+
 HEAD = """\
 # Wrong inputs
 
@@ -160,17 +227,21 @@ def _lines() -> Iterator[str]:
     for kind in RIGHT:
         yield from _section(f"`{kind.__name__}`: `{kind.model}`", [row[1:] for row in TABLE if row[0] is kind])
     yield from _section(f"`{RunflowModelOperator.__name__}`: any other model", ANY_MODEL)
+    batches = [({"requests": requests, **changes}, message) for requests, changes, message in WRONG_BATCHES]
+    yield from _section(f"`{GptImage2BatchOperator.__name__}`, as any batch", batches)
 
 
 def _section(title: str, rows: list[tuple[dict[str, Any], str]]) -> Iterator[str]:
     yield f"\n## {title}\n\n| given | message |\n|---|---|\n"
     for given, message in rows:
-        ((name, value),) = given.items()
-        yield f"| `{_short(f'{name}={value!r}')}` | {_short(message)} |\n"
+        told = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        yield f"| `{_short(told)}` | {_short(message)} |\n"
 
 
 def _short(text: str) -> str:
-    return text.replace("a" * 32_001, "aaa…").replace("a" * 76, "aaa…")
+    for many in ("a" * 32_001, "a" * 76, "x" * 201, "x" * 80):
+        text = text.replace(many, f"{many[:3]}…")
+    return text
 
 
 if __name__ == "__main__":
