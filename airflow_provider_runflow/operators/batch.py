@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_runflow.boundary import airflow_errors
 from airflow_provider_runflow.compat import DEFERRAL_FAILURES, conf
 from airflow_provider_runflow.exceptions import BatchEndedError, BatchError, InvalidRequestError
+from airflow_provider_runflow.links import BATCH_XCOM_KEY
 from airflow_provider_runflow.operators.base import RunflowRunOperator
 from airflow_provider_runflow.operators.checks import check_common, filled_in, is_literal, wire_input
 from airflow_provider_runflow.operators.common import RunflowBaseOperator, push_result
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_runflow.runs.items import Item
 
 MAX_IN_FLIGHT = 64
-BATCH_XCOM_KEY = "runflow_batch"
 
 
 class RunflowBatchOperator(RunflowBaseOperator):
@@ -192,7 +192,7 @@ class RunflowBatchOperator(RunflowBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Find or buy the run of each item, wait for them, land them; or defer."""
-        with airflow_errors(self, self._bought), self._task(context) as task:
+        with airflow_errors(self, self._bought, context), self._task(context) as task:
             task.submit()
             return self._go_on(context, task, None)
 
@@ -206,7 +206,7 @@ class RunflowBatchOperator(RunflowBaseOperator):
         :param pending: what kept items from being submitted. ``dag.test()`` does not pass it on; then they count as not
             submitted.
         """
-        with airflow_errors(self, self._bought), self._task(context) as task:
+        with airflow_errors(self, self._bought, context), self._task(context) as task:
             task.rejoin(pending)
             return self._go_on(context, task, event or {})
 
@@ -216,7 +216,7 @@ class RunflowBatchOperator(RunflowBaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except DEFERRAL_FAILURES as error:
             self.log.warning("Airflow ended the deferral (%s). Reading the runs once more.", error)
-            with airflow_errors(self, self._bought), self._task(context) as task:
+            with airflow_errors(self, self._bought, context), self._task(context) as task:
                 task.rejoin((next_kwargs or {}).get("pending"))
                 return self._go_on(context, task, {"status": "deferral_failed"})
 

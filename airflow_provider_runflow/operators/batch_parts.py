@@ -18,6 +18,7 @@ from airflow_provider_runflow.exceptions import BeforeMoneyError, DestinationErr
 from airflow_provider_runflow.landing import names
 from airflow_provider_runflow.operators.batch_report import Report, rows_by_key, write_manifest
 from airflow_provider_runflow.operators.paid_batch import ItemRun, PaidBatch
+from airflow_provider_runflow.operators.shown import store_conn_id
 from airflow_provider_runflow.operators.parts import TaskParts, make_task_parts
 from airflow_provider_runflow.operators.progress import ItemLog, Progress
 from airflow_provider_runflow.runs.identity import Request
@@ -111,6 +112,7 @@ class BatchTask:
             "client_ref": self.batch.client_ref,
             "model": self.operator.model,
             "destination": self.place.store.uri(""),
+            "conn_id": store_conn_id(self.operator),
             "items": len(self.items),
             "waiting": len(self.batch.waiting),
             "outcomes": dict(outcomes),

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Airflow's light or dark theme. No theme is passed to the frame: the page around it, of the same origin, shows it.
+
+export function followTheme() {
+  const own = document.documentElement;
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  let outside = null;
+  try {
+    outside = window.parent === window ? null : window.parent.document.documentElement;
+  } catch {
+    outside = null; // embedded by another origin: the browser's own setting then
+  }
+
+  function apply() {
+    const told = outside?.classList.contains("dark") ? "dark" : outside?.classList.contains("light") ? "light" : null;
+    own.dataset.theme = told ?? outside?.dataset.theme ?? (dark.matches ? "dark" : "light");
+  }
+
+  apply();
+  dark.addEventListener("change", apply);
+  if (outside) new MutationObserver(apply).observe(outside, { attributeFilter: ["class", "data-theme", "style"] });
+}
