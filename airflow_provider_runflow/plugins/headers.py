@@ -21,6 +21,8 @@ HEADERS: dict[bytes, bytes] = {
     b"referrer-policy": b"no-referrer",
     b"cross-origin-resource-policy": b"same-origin",
     # Two users of one browser: what one may see is not what the other is shown.
+    # Scripts of an older version of the package must not stay.
+    b"cache-control": b"no-cache",
     b"vary": b"Cookie, Authorization",
 }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
-from airflow_provider_runflow.compat import plugin_base
+from airflow_provider_runflow.compat import conf, plugin_base
 from airflow_provider_runflow.links import PICTURES_PREFIX, RUN_ROUTE, TASK_ROUTE
 
 ICON = "runflow/static/icon.svg"
@@ -64,3 +64,16 @@ class RunflowPicturesPlugin(plugin_base()):  # type: ignore[misc]
         _view("dag_run", RUN_ROUTE, RUN_PAGE),
         _view("task_instance", TASK_ROUTE, TASK_PAGE),
     ]
+
+
+def __getattr__(name: str) -> Any:
+    """
+    Return what the entry point ``airflow.plugins`` names.
+
+    Airflow loads the plugins that providers' infos name only with ``[core] lazy_discover_providers = False``. Without
+    that setting the entry point brings the plugin; with it, the entry point brings nothing, or the plugin would be
+    there twice, which Airflow reports as an error.
+    """
+    if name != "RunflowPicturesEntryPoint":
+        raise AttributeError(name)
+    return RunflowPicturesPlugin if conf.getboolean("core", "lazy_discover_providers", fallback=True) else None

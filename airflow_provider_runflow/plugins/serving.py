@@ -82,8 +82,8 @@ class Pictures:
         """
         if not can_scale():
             return self.full(picture)
-        # The task's own records name the hash, so whoever may see one picture with it may see this.
-        return self._thumbnails.get(picture.sha256, lambda: self._scaled(self.full(picture)))
+        # The address belongs to the key: a hash alone opens nothing.
+        return self._thumbnails.get((picture.uri, picture.conn_id, picture.sha256), lambda: self._scaled(self.full(picture)))
 
     def _scaled(self, original: Bytes) -> Bytes:
         with self._decoding:

@@ -7,6 +7,7 @@ import { identityOf } from "./words.js";
 const GAP = 14;
 const TEXT_HEIGHT = 116;
 const HEADER_HEIGHT = 64;
+const FIRST_HEADER_HEIGHT = 36;
 const AHEAD = 700;
 
 export class Sheet {
@@ -50,8 +51,9 @@ export class Sheet {
     let first = 0;
     for (const group of this.groups) {
       if (group.header) {
-        this.rows.push({ top, height: HEADER_HEIGHT, group });
-        top += HEADER_HEIGHT;
+        const room = top ? HEADER_HEIGHT : FIRST_HEADER_HEIGHT;
+        this.rows.push({ top, height: room, group });
+        top += room;
       }
       for (let at = 0; at < group.cards.length; at += this.columns) {
         const count = Math.min(this.columns, group.cards.length - at);
@@ -101,7 +103,7 @@ export class Sheet {
 
   header(row) {
     const key = `header ${row.group.key}`;
-    return this.placed(key, row.group.signature ?? "", () => el("div", { class: "group" }, row.group.header()), 0, row.top);
+    return this.placed(key, `${row.group.signature ?? ""} ${row.top === 0}`, () => el("div", { class: row.top ? "group" : "group first" }, row.group.header()), 0, row.top);
   }
 
   card(row, at) {
