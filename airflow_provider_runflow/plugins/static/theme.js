@@ -14,6 +14,10 @@ export function followTheme() {
   function apply() {
     const told = outside?.classList.contains("dark") ? "dark" : outside?.classList.contains("light") ? "light" : null;
     own.dataset.theme = told ?? outside?.dataset.theme ?? (dark.matches ? "dark" : "light");
+    // The page around it has a ground of its own, which no attribute tells.
+    const ground = outside ? window.parent.getComputedStyle(outside.ownerDocument.body).backgroundColor : "";
+    if (/^rgb\(/.test(ground)) own.style.setProperty("--ground", ground);
+    else own.style.removeProperty("--ground");
   }
 
   apply();
