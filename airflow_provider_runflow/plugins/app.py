@@ -21,7 +21,7 @@ from airflow_provider_runflow.plugins import airflow_access
 from airflow_provider_runflow.plugins.airflow_access import Instance, User, may_read
 from airflow_provider_runflow.plugins.cards import KEYS, OPERATORS, make_sheet, run_facts
 from airflow_provider_runflow.plugins.headers import SecureHeaders
-from airflow_provider_runflow.plugins.landed import NotShown, Picture, Stores, find_picture
+from airflow_provider_runflow.plugins.landed import NotShown, Picture, Stores, find_picture, picture_at
 from airflow_provider_runflow.plugins.serving import Pictures, can_scale
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ CARDS_A_PAGE = 1000
 # Names of an identity in Airflow; longer ones do not exist.
 Name = Annotated[str, Query(min_length=1, max_length=250)]
 Index = Annotated[int, Query(ge=-1)]
+Size = Annotated[str, Query(pattern="^(full|thumbnail)$")]
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
 
 pages = APIRouter()
@@ -101,25 +102,33 @@ def picture(
     run_id: Name,
     task_id: Name,
     map_index: Index = -1,
-    size: Annotated[str, Query(pattern="^(full|thumbnail)$")] = "full",
+    size: Size = "full",
     download: bool = False,
 ) -> Response:
     """Return the bytes of a picture that this task instance landed."""
-    served: Pictures = request.app.state.pictures
     found = _find(request, dag_id, run_id, task_id, map_index, sha256)
     # The bytes are what the address says, for good: who has them need not ask again.
-    tag = f'"{sha256[:32]}-{size}"'
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers={"ETag": tag})
-    shown = served.thumbnail(found) if size == "thumbnail" else served.full(found)
-    name = f"{sha256[:16]}.{EXTENSIONS[shown.content_type]}"
-    how = "attachment" if download else "inline"
-    headers = {
-        "ETag": tag,
-        "Cache-Control": "private, max-age=3600",
-        "Content-Disposition": f'{how}; filename="{name}"',
-    }
-    return Response(shown.body, media_type=shown.content_type, headers=headers)
+    return _picture(request, found, size, keep="private, max-age=3600", download=download)
+
+
+@data.get("/dags/{dag_id}/picture", dependencies=[Depends(may_read)])
+def picture_of_now(
+    request: Request,
+    user: User,
+    dag_id: str,
+    run_id: Name,
+    task_id: Name,
+    map_index: Index = -1,
+    key: Annotated[str | None, Query(max_length=1000)] = None,
+    index: Annotated[int, Query(ge=0, le=100)] = 0,
+    size: Size = "full",
+) -> Response:
+    """Return the bytes of the picture that this task instance has landed by now, by its place in the result."""
+    there = _instances(dag_id, run_id, task_id, map_index)
+    if not there:
+        raise NotShown(404, "There is no such task instance, or it landed nothing.")
+    found = picture_at(request.app.state.stores, there[0], key, index)
+    return _picture(request, found, size, keep="private, no-cache")
 
 
 @data.get("/api/dags/{dag_id}/sidecars/{sha256}", dependencies=[Depends(may_read)])
@@ -130,6 +139,17 @@ def sidecar(
     found = _find(request, dag_id, run_id, task_id, map_index, sha256)
     served: Pictures = request.app.state.pictures
     return _json(request, {"sidecar": served.sidecar(found)})
+
+
+def _picture(request: Request, found: Picture, size: str, *, keep: str, download: bool = False) -> Response:
+    served: Pictures = request.app.state.pictures
+    headers = {"ETag": f'"{found.sha256[:32]}-{size}"', "Cache-Control": keep}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    shown = served.thumbnail(found) if size == "thumbnail" else served.full(found)
+    name = f"{found.sha256[:16]}.{EXTENSIONS[shown.content_type]}"
+    headers["Content-Disposition"] = f'{"attachment" if download else "inline"}; filename="{name}"'
+    return Response(shown.body, media_type=shown.content_type, headers=headers)
 
 
 def _find(request: Request, dag_id: str, run_id: str, task_id: str, map_index: int, sha256: str) -> Picture:

@@ -194,6 +194,24 @@ def find_picture(stores: Stores, instance: Instance, sha256: str) -> Picture:
     raise NotShown(404, "This task landed no such picture.")
 
 
+def picture_at(stores: Stores, instance: Instance, key: str | None, index: int) -> Picture:
+    """
+    Find a picture by its place in what a task instance landed.
+
+    :param key: of the item, where the task is a batch.
+    :param index: which picture of the run, from 0.
+    :raises NotShown: there is none.
+    """
+    manifest = stores.manifest(instance)
+    named: Iterable[Mapping[str, Any]] = images_of(instance)
+    if manifest is not None:
+        named = (image for row in manifest.rows if key in (None, row.row.key) for image in row.images)
+    for image in named:
+        if image.get("index") == index and isinstance(image.get("uri"), str) and is_sha256(image.get("sha256")):
+            return Picture(image["uri"], image["sha256"], conn_id_of(instance))
+    raise NotShown(404, "This task landed no such picture.")
+
+
 def derivatives_of(image: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the derivatives that stand beside a picture."""
     derivatives = image.get("derivatives")

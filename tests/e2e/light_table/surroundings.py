@@ -78,7 +78,7 @@ def light_table(folder: Path, more_dags: Mapping[str, Path] | None = None) -> It
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "PYTHONPATH": str(REPOSITORY),
         }
-        bundles = {"light-table": HERE / "dags", **(more_dags or {})}
+        bundles = {"light-table": HERE / "dags", "examples": REPOSITORY / "dags", **(more_dags or {})}
         airflow = AirflowStack(folder / "airflow", bundles, env=env, parallelism=4)
         airflow.api = AdasApi(airflow.url)
         with airflow:
