@@ -100,7 +100,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": name,
                 "python-modules": [
-                    f"{package}.operators.{module}" for module in ("gpt_image_2", "gpt_image_1_5", "flux", "runflow", "batch")
+                    f"{package}.operators.{module}"
+                    for module in ("gpt_image_2", "gpt_image_1_5", "flux", "runflow", "batch")
                 ],
             }
         ],
@@ -127,9 +128,7 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"class-name": f"{package}.decorators.runflow_image.runflow_image_task", "name": "runflow_image"}
         ],
-        "plugins": [
-            {"name": "runflow_pictures", "plugin-class": f"{package}.plugins.pictures.RunflowPicturesPlugin"}
-        ],
+        "plugins": [{"name": "runflow_pictures", "plugin-class": f"{package}.plugins.pictures.RunflowPicturesPlugin"}],
         "extra-links": [f"{package}.links.RunflowRunLink"],
         "config": CONFIG,
     }

@@ -100,8 +100,8 @@ def copy_picture(
         raise InvalidRequestError(f"image={dict(image)!r}: has no uri and sha256, so it was not landed.")
     if approved_sha256 is not None and approved_sha256 != sha256:
         raise InvalidRequestError(
-            f"{uri} is another picture (sha256 {sha256[:12]}…) than the approved one ({approved_sha256[:12]}…). Nothing "
-            "was published. Clear the approval, so that somebody looks at this one."
+            f"{uri} is another picture (sha256 {sha256[:12]}…) than the approved one ({approved_sha256[:12]}…). "
+            "Nothing was published. Clear the approval, so that somebody looks at this one."
         )
     folder, _, own_name = uri.rpartition("/")
     raw = _store(folder, conn_id).read_document(own_name, MAX_BYTES)

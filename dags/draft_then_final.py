@@ -42,7 +42,8 @@ def show_drafts(drafts: dict[str, Any]) -> str:
     """Make the body of the first request: each draft that landed, with its name."""
     rows = [row for row in read_manifest(drafts["manifest_uri"]) if row.images]
     return "\n\n".join(
-        f"**{row.key}**\n\n{picture_markdown('drafts', f'Draft {row.key}', key=row.key, thumbnail=True)}" for row in rows
+        f"**{row.key}**\n\n{picture_markdown('drafts', f'Draft {row.key}', key=row.key, thumbnail=True)}"
+        for row in rows
     )
 
 
@@ -81,7 +82,9 @@ with DAG(
 ):
     drafts = GptImage2BatchOperator(
         task_id="drafts",
-        requests=[{"key": key, "prompt": IDEA.format(mood=mood), "labels": {"mood": key}} for key, mood in MOODS.items()],
+        requests=[
+            {"key": key, "prompt": IDEA.format(mood=mood), "labels": {"mood": key}} for key, mood in MOODS.items()
+        ],
         quality="low",
         image_size="landscape_4_3",
         destination=WEEK,

@@ -131,6 +131,7 @@ class RunflowRunOperator(RunflowBaseOperator):
         :param pending: the journal's record as it was when the task deferred. ``dag.test()`` does not pass it on; then
             journal and look-up find the run again.
         """
+
         def bought() -> str | None:
             return (pending or {}).get("run_id") or self._bought(context) or "of this task"
 

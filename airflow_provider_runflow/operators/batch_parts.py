@@ -18,9 +18,9 @@ from airflow_provider_runflow.exceptions import BeforeMoneyError, DestinationErr
 from airflow_provider_runflow.landing import names
 from airflow_provider_runflow.operators.batch_report import Report, rows_by_key, write_manifest
 from airflow_provider_runflow.operators.paid_batch import ItemRun, PaidBatch
-from airflow_provider_runflow.operators.shown import store_conn_id
 from airflow_provider_runflow.operators.parts import TaskParts, make_task_parts
 from airflow_provider_runflow.operators.progress import ItemLog, Progress
+from airflow_provider_runflow.operators.shown import store_conn_id
 from airflow_provider_runflow.runs.identity import Request
 from airflow_provider_runflow.runs.items import Item, parse_items, raise_all
 from airflow_provider_runflow.runs.journal import ManyJournal, Record

@@ -160,9 +160,7 @@ def _find(request: Request, dag_id: str, run_id: str, task_id: str, map_index: i
     return find_picture(stores, there[0], sha256)
 
 
-def _instances(
-    dag_id: str, run_id: str, task_id: str | None = None, map_index: int | None = None
-) -> list[Instance]:
+def _instances(dag_id: str, run_id: str, task_id: str | None = None, map_index: int | None = None) -> list[Instance]:
     return airflow_access.instances(
         dag_id, run_id, keys=KEYS, operators=OPERATORS, task_id=task_id, map_index=map_index
     )
@@ -170,7 +168,9 @@ def _instances(
 
 def _json(request: Request, answer: dict[str, Any]) -> Response:
     """Answer with JSON, or with 304 when the browser has this very answer: the page asks again while tasks wait."""
-    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "backslashreplace")
+    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"), default=str).encode(
+        "utf-8", "backslashreplace"
+    )
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match", "").removeprefix("W/") == tag:

@@ -41,7 +41,7 @@ OPERATORS = frozenset(
         "RunflowModelOperator",
         "RunflowToObjectStorageOperator",
         "RunflowToS3Operator",
-        "_RunflowImageDecoratedOperator",
+        "RunflowImageTask",
     }
 )
 MOVING = frozenset(

@@ -5,7 +5,7 @@ What a task instance landed, as its own records say: the only pictures that the 
 The rule. A picture is asked for by its sha256, never by an address. Its address is taken from the result that the task
 instance pushed, or from a row of the manifest that this result names, and then
 
-- a row's picture must lie below its manifest's own folder: a manifest cannot lend its task's connection to other places;
+- a row's picture must lie below its manifest's own folder: a manifest cannot lend its task's connection elsewhere;
 - the address must have the form of an object in a store, without a query, user, ``.`` or ``..``;
 - the bytes that are read must have the recorded sha256. Whoever plants an address in a manifest would have to know the
   hash of the very bytes that they want to see.

@@ -83,7 +83,9 @@ class Pictures:
         if not can_scale():
             return self.full(picture)
         # The address belongs to the key: a hash alone opens nothing.
-        return self._thumbnails.get((picture.uri, picture.conn_id, picture.sha256), lambda: self._scaled(self.full(picture)))
+        return self._thumbnails.get(
+            (picture.uri, picture.conn_id, picture.sha256), lambda: self._scaled(self.full(picture))
+        )
 
     def _scaled(self, original: Bytes) -> Bytes:
         with self._decoding:

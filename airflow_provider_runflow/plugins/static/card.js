@@ -78,7 +78,8 @@ const STATES = {
 };
 
 function detail(card) {
-  if (card.status !== "waiting") return card.reason ?? "";
+  // The run's id is among the facts of the full view; here it would take the place of the reason.
+  if (card.status !== "waiting") return (card.reason ?? "").replace(/^Runflow run \S+ (failed: )?/, "");
   const outcomes = Object.entries(card.progress?.outcomes ?? {}).filter(([name]) => name !== "waiting");
   const told = outcomes.map(([name, count]) => `${count} ${name.replace("_", " ")}`).join(", ");
   return [STATES[card.state] ?? "", told, card.reason ?? ""].filter(Boolean).join(" ");

@@ -186,9 +186,9 @@ export class Sheet {
     this.active = at;
     const row = this.rows.find((each) => !each.group && at >= each.first && at < each.first + each.count);
     const top = this.root.getBoundingClientRect().top + row.top;
-    const bar = document.querySelector(".top").offsetHeight;
-    if (top < bar) window.scrollBy({ top: top - bar - GAP });
-    else if (top + row.height > window.innerHeight) window.scrollBy({ top: top + row.height - window.innerHeight + GAP });
+    const bottom = window.innerHeight - document.getElementById("compare-bar").offsetHeight;
+    if (top < 0) window.scrollBy({ top: top - GAP });
+    else if (top + row.height > bottom) window.scrollBy({ top: top + row.height - bottom + GAP });
     this.draw();
     const card = this.cards[at];
     this.shown.get(identityOf(card))?.element.querySelector("button.open").focus({ preventScroll: true });

@@ -79,7 +79,10 @@ class TestWhatIsServed:
 
     def test_a_derivative_that_is_listed_with_its_master(self, world: World) -> None:
         small = png(100, 100)
-        image = {**world.stored("a.png", MASTER), "derivatives": [{"name": "feed", **world.stored("a-feed.png", small)}]}
+        image = {
+            **world.stored("a.png", MASTER),
+            "derivatives": [{"name": "feed", **world.stored("a-feed.png", small)}],
+        }
         world.landed(image)
         assert world.picture(sha256(small)).content == small
         (card,) = world.cards()
@@ -94,7 +97,8 @@ class TestWhatIsServed:
         assert world.picture(sha256(MASTER), dag_id=SECRET_DAG).status_code == 404
 
     @pytest.mark.parametrize(
-        "digest", ["0" * 64, "..", "..%2f..%2fetc%2fpasswd", "file:%2f%2f%2fetc%2fpasswd", "a.png", sha256(MASTER).upper()]
+        "digest",
+        ["0" * 64, "..", "..%2f..%2fetc%2fpasswd", "file:%2f%2f%2fetc%2fpasswd", "a.png", sha256(MASTER).upper()],
     )
     def test_nothing_that_is_not_the_hash_of_a_landed_picture(self, world: World, digest: str) -> None:
         world.landed(world.stored("a.png", MASTER))
@@ -118,7 +122,9 @@ class TestWhatIsServed:
         assert answer.status_code == 404
         assert "not there any more" in answer.json()["detail"]
 
-    @pytest.mark.parametrize("raw", [b"<html><script>alert(1)</script></html>", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
+    @pytest.mark.parametrize(
+        "raw", [b"<html><script>alert(1)</script></html>", b"<svg xmlns='http://www.w3.org/2000/svg'/>"]
+    )
     def test_html_and_svg_that_call_themselves_png_are_refused(self, world: World, raw: bytes) -> None:
         world.landed(world.stored("a.png", raw))
         for size in ("full", "thumbnail"):
@@ -140,7 +146,9 @@ class TestACraftedManifest:
         (card,) = world.cards()
         assert (card["status"], card["uri"]) == ("not landed", None)
 
-    @pytest.mark.parametrize("climb", ["../private/x.png", "./../private/x.png", "sub/../../private/x.png", "//private/x.png"])
+    @pytest.mark.parametrize(
+        "climb", ["../private/x.png", "./../private/x.png", "sub/../../private/x.png", "//private/x.png"]
+    )
     def test_nor_one_that_climbs_out_of_it(self, world: World, climb: str) -> None:
         image = world.stored("private/x.png", MASTER)
         world.batch("cat", [row("x", {**image, "uri": f"file://{world.bucket}/cat/{climb}"})])
@@ -246,7 +254,17 @@ class TestHeaders:
         page = world.get("/pictures").text
         assert "style=" not in page
         assert "<script>" not in page
-        for name in ("main.js", "sheet.js", "card.js", "viewer.js", "filters.js", "api.js", "dom.js", "theme.js", "words.js"):
+        for name in (
+            "main.js",
+            "sheet.js",
+            "card.js",
+            "viewer.js",
+            "filters.js",
+            "api.js",
+            "dom.js",
+            "theme.js",
+            "words.js",
+        ):
             text = world.get(f"/static/{name}").text
             assert "innerHTML" not in text
             assert "://" not in text

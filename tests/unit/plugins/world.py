@@ -54,7 +54,9 @@ class World:
         monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "False")
         users = ",".join(f"{name}:{role}" for name, role in USERS.items())
         monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", users)
-        monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret that is long enough for every algorithm there is, 64 bytes")
+        monkeypatch.setenv(
+            "AIRFLOW__API_AUTH__JWT_SECRET", "a secret that is long enough for every algorithm there is, 64 bytes"
+        )
         from airflow.api_fastapi.app import create_auth_manager
         from fastapi.testclient import TestClient
 
@@ -144,7 +146,9 @@ class World:
             session.execute(insert(TaskInstance.__table__).values(**row))
             for key, value in xcoms.items():
                 session.add(
-                    XComModel(dag_run_id=self.runs[dag_id, run_id], key=key, value=json.dumps(value), timestamp=START, **who)
+                    XComModel(
+                        dag_run_id=self.runs[dag_id, run_id], key=key, value=json.dumps(value), timestamp=START, **who
+                    )
                 )
 
     def stored(self, name: str, raw: bytes) -> dict[str, Any]:
@@ -172,7 +176,9 @@ class World:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         told = {"schema_version": 1, "status": "partial", "manifest_uri": f"file://{path}", "cost_usd": "0.018"}
-        self.instance(task_id, operator="GptImage2BatchOperator", runflow_batch={"items": len(rows)}, return_value=told, **more)
+        self.instance(
+            task_id, operator="GptImage2BatchOperator", runflow_batch={"items": len(rows)}, return_value=told, **more
+        )
 
     # ------------------------------------------------------------------ asking
 
@@ -185,7 +191,9 @@ class World:
         found: list[dict[str, Any]] = answer.json()["cards"]
         return found
 
-    def picture(self, digest: str, *, who: str = "ada", dag_id: str = DAG_ID, task_id: str = "hero", **params: Any) -> Any:
+    def picture(
+        self, digest: str, *, who: str = "ada", dag_id: str = DAG_ID, task_id: str = "hero", **params: Any
+    ) -> Any:
         return self.get(f"/dags/{dag_id}/pictures/{digest}", who=who, run_id=RUN, task_id=task_id, **params)
 
 
@@ -212,8 +220,21 @@ def result(images: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def row(key: str, *images: Mapping[str, Any], outcome: str = "succeeded", **more: Any) -> dict[str, Any]:
-    told = {"prompt": f"{key} on linen", "labels": {"locale": "en"}, "model": "openai/gpt-image-2", "input": {"quality": "low"}}
-    return {"schema_version": 1, "key": key, "outcome": outcome, "cost_usd": "0.009", "images": list(images), **told, **more}
+    told = {
+        "prompt": f"{key} on linen",
+        "labels": {"locale": "en"},
+        "model": "openai/gpt-image-2",
+        "input": {"quality": "low"},
+    }
+    return {
+        "schema_version": 1,
+        "key": key,
+        "outcome": outcome,
+        "cost_usd": "0.009",
+        "images": list(images),
+        **told,
+        **more,
+    }
 
 
 def _identity(manager: Any, name: str, role: str) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the light table shows: a picture, a set, mapped ones of which one is blocked, a batch, what fails, what waits."""
+"""What the light table shows: a picture, a set, mapped ones of which one is blocked, a batch, what fails and waits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ with DAG("light_table", schedule=None, start_date=START, catchup=False, tags=["r
         [
             {"prompt": "Paring knife on slate. The headline reads 'Sharp and honest'.", "item_key": "knife_en"},
             {"prompt": "Paring knife on slate. The headline reads 'Scharf wie nie'.", "item_key": "knife_de"},
-            {"prompt": "Oak board, morning light. <script>alert(1)</script> {{ not a template }}", "item_key": "board"},
+            {"prompt": "Oak board, morning light. <script>alert(1)</script>", "item_key": "board"},
         ]
     )
     GptImage2BatchOperator(
