@@ -34,6 +34,17 @@ export const FIELDS = {
   label: { called: "Label", of: labelsOf },
 };
 
+// Made once a card: thousands are searched at each key that is pressed.
+const texts = new WeakMap();
+
+function textOf(card) {
+  if (!texts.has(card)) {
+    const told = [card.prompt, card.key, card.map_label, card.task_id, card.reason, ...labelsOf(card)];
+    texts.set(card, told.filter(Boolean).join(" ").toLowerCase());
+  }
+  return texts.get(card);
+}
+
 export function apply(cards, wanted) {
   const words = (wanted.text ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   const kept = cards.filter((card) => {
@@ -41,8 +52,7 @@ export function apply(cards, wanted) {
       if (wanted[name] && !field.of(card).includes(wanted[name])) return false;
     }
     if (!words.length) return true;
-    const told = [card.prompt, card.key, card.map_label, card.task_id, card.reason, ...labelsOf(card)];
-    const text = told.filter(Boolean).join(" ").toLowerCase();
+    const text = textOf(card);
     return words.every((word) => text.includes(word));
   });
   const compare = COMPARE[wanted.sort];
