@@ -18,7 +18,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e e2e-kill test-corner chaos mutants lint format bench-import bench-rivals build lock clean
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e e2e-kill test-corner chaos mutants lint format bench-import bench-rivals bench-watch build lock clean bench-derivatives
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ chaos: setup  ## 10,000 trials of crashes and lost replies: who paid what (SEED=
 bench-rivals: setup  ## the same trials for this package and for what people would use instead (SEED=1 TRIALS=1000), as JSON
 	@$(BIN)/python -m benchmarks.rivals --seed $(or $(SEED),1) --trials $(or $(TRIALS),1000)
 
+bench-watch: setup  ## what waiting for thousands of runs costs, here and in the ways of others (FULL=1: all), as JSON
+	@$(BIN)/python -m compileall -q airflow_provider_runflow benchmarks
+	@FULL='$(FULL)' $(BIN)/python -m benchmarks.watch
+
 mutants: setup  ## take one fence at a time out of the package: do the trials notice?
 	@$(BIN)/python -m tests.chaos.mutants --seed $(or $(SEED),1)
 
@@ -99,6 +103,9 @@ format: setup  ## let ruff mend what it can
 bench-import: setup  ## what importing an operator adds to airflow.sdk, as JSON
 	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts
 	@$(BIN)/python -m scripts.bench_import
+
+bench-derivatives: setup  ## exact channel sizes against Pillow's own ImageOps.fit: time, memory, bytes, as JSON
+	@$(BIN)/python -m benchmarks.derivatives
 
 build: setup  ## wheel and source distribution in ./dist
 	@rm -rf dist

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 from airflow.providers.common.compat.sdk import (
@@ -92,32 +94,50 @@ class AirflowStats:
     """Airflow's own metrics as the engine takes them; looked up when they are first used."""
 
     def __init__(self) -> None:
-        self._stats: Any = None
+        self._backend: Any = None
 
     def incr(self, name: str, count: int = 1) -> None:
         """Count something that happened."""
-        self._backend().incr(name, count)
+        self._stats().incr(name, count)
 
     def gauge(self, name: str, value: float) -> None:
         """Say how much of something there is now."""
-        self._backend().gauge(name, value)
+        self._stats().gauge(name, value)
 
     def timing(self, name: str, seconds: float) -> None:
-        """Say how long something took; Airflow takes milliseconds or a timedelta."""
-        self._backend().timing(name, timedelta(seconds=seconds))
+        """Say how long something took."""
+        self._stats().timing(name, timedelta(seconds=seconds))
 
-    def _backend(self) -> Any:
-        if self._stats is None:
-            try:
-                from airflow.sdk.observability import stats
-            except ImportError:  # Airflow before 3.2
-                from airflow.stats import Stats
+    def _stats(self) -> Any:
+        if self._backend is None:
+            self._backend = _airflow_stats()
+        return self._backend
 
-                self._stats = Stats
-            else:
-                # A module of functions from 3.3 on; before that it holds a class of that kind.
-                self._stats = stats if hasattr(stats, "incr") else stats.Stats
-        return self._stats
+
+def _airflow_stats() -> Any:
+    """
+    Return what sends metrics in this process.
+
+    From Airflow 3.2 on there are two of the kind. A task sets up the SDK's, the triggerer only the core's; the other
+    one sends nothing.
+    """
+    found: list[Any] = []
+    for name in ("airflow.sdk.observability.stats", "airflow.observability.stats"):
+        try:
+            module = import_module(name)
+        except ImportError:
+            continue
+        # A module of functions from 3.3 on; in 3.2 it holds a class of that kind.
+        found.append(module if hasattr(module, "incr") else module.Stats)
+    if not found:
+        return import_module("airflow.stats").Stats  # Airflow 3.1
+    return next((each for each in found if _is_set_up(each)), found[0])
+
+
+def _is_set_up(backend: Any) -> bool:
+    if isinstance(backend, type):
+        return vars(backend).get("factory") is not None
+    return getattr(sys.modules.get(backend.incr.__module__), "_factory", None) is not None
 
 
 def stats() -> AirflowStats:

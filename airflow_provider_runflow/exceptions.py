@@ -9,6 +9,7 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
     │   ├── InvalidRequestError         a parameter breaks a rule (also a ``ValueError``)
     │   ├── ConfigurationError          connection, config or package set-up
     │   │   └── ConnectionUnreadableError  not there, or its keeper does not answer
+    │   ├── BudgetExceededError         it could pass max_cost_usd
     │   ├── DestinationError            the bucket or prefix cannot be used
     │   │   └── NameTakenError          another picture has that name
     │   ├── ReferenceUnreadableError    a file that the request refers to cannot be read
@@ -35,14 +36,16 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
         ├── RunFailedError              failed; failed runs are not billed
         │   ├── RunBilledError          failed, and billed all the same
         │   ├── RunBlockedError         stopped by content moderation
-    │   └── RunInvalidError         the model refused its input
+        │   └── RunInvalidError         the model refused its input
         ├── RunCancelledError           cancelled; cancelling does not refund
         ├── RunNotDeliveredError        failed or cancelled, and bought elsewhere: nothing to wait for or to land
         ├── RunUnreachableError         recorded here, but Runflow does not show it to this account
         ├── RunTimeoutError             still going at the deadline
         ├── RunPartialError             fewer pictures than asked for; what came is landed
-        └── LandingError                paid, but not yet in the bucket
-            └── OutputsGoneError        paid, and Runflow no longer has the pictures
+        ├── LandingError                paid, but not yet in the bucket
+        │   └── OutputsGoneError        paid, and Runflow no longer has the pictures
+        └── BatchError                  too few items of a batch have succeeded
+            └── BatchEndedError         ... and no retry can change that
 
 Each class says whether a retry of the task can help (:attr:`RunflowError.retry`):
 ``"never"``, ``"after"`` (a given number of seconds) or ``"default"`` (the task's own retries).
@@ -97,6 +100,13 @@ class ConnectionUnreadableError(ConfigurationError):
     """The connection is not there, or its keeper does not answer: Airflow does not tell which, so a retry may help."""
 
     retry = "default"
+
+
+class BudgetExceededError(BeforeMoneyError):
+    """It could pass ``max_cost_usd``, so it is not submitted; a retry never helps until that is raised."""
+
+    retry = "never"
+    outcome = Outcome.INSUFFICIENT_CREDIT
 
 
 class DestinationError(BeforeMoneyError):

@@ -67,6 +67,11 @@ CONFIG: dict[str, Any] = {
                 None,
                 "/srv/product-shots",
             ),
+            "default_max_cost_usd": _option(
+                "USD that a task without a max_cost_usd may cost in all its attempts. Empty: no limit.",
+                None,
+                "25.00",
+            ),
             "default_destination": _option(
                 "Where operators without a destination land their pictures. Empty: nowhere, with a warning.",
                 None,
@@ -100,8 +105,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": name,
                 "python-modules": [
-                    f"{package}.operators.{module}"
-                    for module in ("gpt_image_2", "gpt_image_1_5", "flux", "runflow", "batch")
+                    f"{package}.operators.{module}" for module in ("gpt_image_2", "gpt_image_1_5", "flux", "runflow")
                 ],
             }
         ],

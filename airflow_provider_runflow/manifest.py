@@ -26,7 +26,7 @@ def read_manifest(uri: str, conn_id: str | None = None) -> list[ManifestRow]:
     """
     from airflow_provider_runflow.stores import S3_SCHEMES, open_store, parse_destination
 
-    if not isinstance(uri, str) or not uri.endswith(".jsonl"):
+    if not str(uri).endswith(".jsonl"):
         raise InvalidRequestError(f"uri={uri!r}: must be the manifest_uri of a batch; it ends in .jsonl.")
     folder, _, name = uri.rpartition("/")
     on_s3 = parse_destination(folder).scheme in S3_SCHEMES

@@ -6,6 +6,9 @@ Takes each product's own photograph from a private bucket, has GPT Image 2 Edit 
 result. The photographs are uploaded to Runflow and nowhere else. A product that has no photograph yet is skipped; the
 others go on.
 
+Mapped tasks, not one batch: each picture waits for a task of its own upstream, and can be cleared by itself. Where all
+requests are known together, one batch task does the same with a fraction of the scheduling (`product_variants.py`).
+
 Needs `apache-airflow-providers-amazon[s3fs]`, to look whether a photograph is there.
 """
 

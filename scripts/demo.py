@@ -39,7 +39,7 @@ BUCKET = "brand-assets"
 DAGS = ("weekly_hero_image", "product_variants")
 WANTED = 9
 #: Task -> what its pictures must be: width, height, content type.
-PICTURE_TASKS = {"hero": (1024, 576, "image/png"), "variant": (1024, 1024, "image/webp")}
+PICTURE_TASKS = {"hero": (1024, 576, "image/png"), "variants": (1024, 1024, "image/webp")}
 #: The emulator's content moderation has an opinion on one headline of the brief.
 BLOCKED_HEADLINE = "Scharf wie nie"
 RUN_SECONDS = 300.0

@@ -73,16 +73,42 @@ class TaskResult:
 def collect(api: AirflowApi, runs: Mapping[str, str], tasks: Iterable[str], s3_root: Path) -> list[TaskResult]:
     """One result for each instance of the tasks named, in the DAG runs `{dag_id: run_id}`."""
     wanted = set(tasks)
-    return [
-        _result(api, instance, s3_root)
+    instances = [
+        instance
         for dag_id, run_id in runs.items()
         for instance in api.task_instances(dag_id, run_id)
         if instance["task_id"] in wanted
     ]
+    results: list[TaskResult] = []
+    for instance in instances:
+        returned = api.xcom(instance) or {}
+        if "manifest_uri" in returned:
+            results += _items(instance, returned["manifest_uri"], s3_root)
+        else:
+            results.append(_result(api, instance, returned, s3_root))
+    return results
 
 
-def _result(api: AirflowApi, instance: Mapping[str, Any], s3_root: Path) -> TaskResult:
-    returned = api.xcom(instance) or {}
+def _items(instance: Mapping[str, Any], manifest_uri: str, s3_root: Path) -> list[TaskResult]:
+    """One result for each item of a batch task, by its manifest."""
+    rows = [json.loads(line) for line in _path(manifest_uri, s3_root).read_text(encoding="utf-8").splitlines()]
+    return [
+        TaskResult(
+            dag_id=instance["dag_id"],
+            task_id=instance["task_id"],
+            label=f"{instance['task_id']} {row['key']}",
+            state="success" if row["outcome"] == "succeeded" else "failed",
+            tries=instance["try_number"],
+            pictures=tuple(
+                _picture(image, _share(row["cost_usd"], len(row["images"])), s3_root) for image in row["images"]
+            ),
+            error=row["reason"] or "",
+        )
+        for row in rows
+    ]
+
+
+def _result(api: AirflowApi, instance: Mapping[str, Any], returned: Mapping[str, Any], s3_root: Path) -> TaskResult:
     images = returned.get("images", [])
     share = _share(returned.get("cost_usd"), len(images))
     return TaskResult(
@@ -117,9 +143,13 @@ def _share(cost: str | None, images: int) -> Decimal | None:
 
 
 def _picture(image: Mapping[str, Any], cost: Decimal | None, s3_root: Path) -> Picture:
-    bucket, _, key = str(image["uri"]).removeprefix("s3://").partition("/")
-    path = s3_root / bucket / key
+    path = _path(str(image["uri"]), s3_root)
+    key = path.relative_to(s3_root).as_posix().partition("/")[2]
     return Picture(key, path, image, cost, _sidecar(path))
+
+
+def _path(uri: str, s3_root: Path) -> Path:
+    return s3_root / uri.removeprefix("s3://")
 
 
 def _sidecar(path: Path) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from airflow_provider_runflow.landing.store import Store
 from airflow_provider_runflow.outcomes import Outcome
 
 SCHEMA_VERSION = 1
-ROWS = "manifest.jsonl"
-SUMMARY = "manifest.json"
+STEM = "manifest"
+ROWS = f"{STEM}.jsonl"
+SUMMARY = f"{STEM}.json"
 # 10,000 items take about 15 MB.
 MAX_BYTES = 256 * 1024 * 1024
 

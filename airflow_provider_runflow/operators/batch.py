@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_runflow.boundary import airflow_errors
 from airflow_provider_runflow.compat import DEFERRAL_FAILURES, conf
-from airflow_provider_runflow.exceptions import BatchEndedError, BatchError, InvalidRequestError
+from airflow_provider_runflow.exceptions import (
+    BatchEndedError,
+    BatchError,
+    InvalidRequestError,
+    ReferenceUnreadableError,
+)
 from airflow_provider_runflow.links import BATCH_XCOM_KEY
 from airflow_provider_runflow.operators.base import RunflowRunOperator
 from airflow_provider_runflow.operators.checks import check_common, filled_in, is_literal, wire_input
@@ -93,18 +98,30 @@ class RunflowBatchOperator(RunflowBaseOperator):
 
         :raises InvalidRequestError: naming parameter, value and rule.
         """
-        self.requests_are_literal = self.is_known("requests") and all(map(self.is_known, self.shared_fields))
+        known = self.is_known("requests") and all(map(self.is_known, self.shared_fields))
+        # A file may say something else at each try.
+        self.requests_are_literal = known and not isinstance(self.requests, str)
         if self.is_mapped_instance:
             return
         self.check_task(rendered=False)
-        if isinstance(self.requests, (list, tuple)) and self.is_known("requests"):
+        if not isinstance(self.requests, str) and self.is_known("requests"):
             from airflow_provider_runflow.runs.items import parse_items
             from airflow_provider_runflow.runs.tally import needed
 
             items = parse_items(self.requests, self.single.input_fields)
             if self.is_known("min_success"):
                 needed(self.min_success, len(items))
-            self.inputs_of(items, rendered=False)
+            self._check_together(items, self.inputs_of(items, rendered=False))
+
+    def _check_together(self, items: Sequence[Item], inputs: Sequence[Mapping[str, Any]]) -> None:
+        from airflow_provider_runflow.landing.names import DEFAULT_PATTERN
+        from airflow_provider_runflow.operators.batch_checks import check_labels_as_tags, check_names
+
+        if self.tag_objects:
+            check_labels_as_tags(items)
+        if self.filename_pattern is None or self.is_known("filename_pattern"):
+            wanted = [(item, self.model_of(item), wire) for item, wire in zip(items, inputs, strict=True)]
+            check_names(self.filename_pattern or DEFAULT_PATTERN, wanted, task_id=self.task_id, map_index=None)
 
     def check_task(self, *, rendered: bool) -> None:
         """
@@ -123,6 +140,10 @@ class RunflowBatchOperator(RunflowBaseOperator):
             raise InvalidRequestError(
                 "destination: a batch needs one (or [runflow] default_destination): its manifest lies there."
             )
+        if self.tag_objects and self.destination is not None and (rendered or self.is_known("destination")):
+            from airflow_provider_runflow.stores import check_tagged
+
+            check_tagged(self.destination)
         if rendered or self.is_known("min_success"):
             from airflow_provider_runflow.runs.tally import needed
 
@@ -140,21 +161,32 @@ class RunflowBatchOperator(RunflowBaseOperator):
             return super().render_template(content, context, *args, **kwargs)
         return filled_in(content, context)
 
-    def inputs_of(self, items: Sequence[Item], *, rendered: bool) -> list[dict[str, Any]]:
+    def inputs_of(
+        self,
+        items: Sequence[Item],
+        *,
+        rendered: bool,
+        unreadable: Callable[[Item, ReferenceUnreadableError], Mapping[str, Any]] | None = None,
+    ) -> list[Mapping[str, Any]]:
         """
         Check the model's parameters of all items, and return the ``input`` to send of each.
 
+        :param unreadable: returns the input of an item whose files cannot be read, or raises.
         :raises InvalidRequestError: naming each wrong item, parameter, value and rule.
         """
         from airflow_provider_runflow.runs.items import raise_all
 
-        inputs: list[dict[str, Any]] = []
+        inputs: list[Mapping[str, Any]] = []
         wrong: list[str] = []
         for item in items:
             try:
                 inputs.append(self.item_input(item, rendered=rendered))
             except InvalidRequestError as error:
                 wrong.append(f"Item {item.key!r}: {error}")
+            except ReferenceUnreadableError as error:
+                if unreadable is None:
+                    raise
+                inputs.append(unreadable(item, error))
         raise_all(wrong)
         return inputs
 
@@ -192,7 +224,7 @@ class RunflowBatchOperator(RunflowBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Find or buy the run of each item, wait for them, land them; or defer."""
-        with airflow_errors(self, self._bought, context), self._task(context) as task:
+        with airflow_errors(self, lambda: self._bought(context), context), self._task(context) as task:
             task.submit()
             return self._go_on(context, task, None)
 
@@ -206,7 +238,10 @@ class RunflowBatchOperator(RunflowBaseOperator):
         :param pending: what kept items from being submitted. ``dag.test()`` does not pass it on; then they count as not
             submitted.
         """
-        with airflow_errors(self, self._bought, context), self._task(context) as task:
+        with (
+            airflow_errors(self, lambda: self._bought(context) or "of this task", context),
+            self._task(context) as task,
+        ):
             task.rejoin(pending)
             return self._go_on(context, task, event or {})
 
@@ -216,7 +251,10 @@ class RunflowBatchOperator(RunflowBaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except DEFERRAL_FAILURES as error:
             self.log.warning("Airflow ended the deferral (%s). Reading the runs once more.", error)
-            with airflow_errors(self, self._bought, context), self._task(context) as task:
+            with (
+                airflow_errors(self, lambda: self._bought(context) or "of this task", context),
+                self._task(context) as task,
+            ):
                 task.rejoin((next_kwargs or {}).get("pending"))
                 return self._go_on(context, task, {"status": "deferral_failed"})
 
@@ -232,9 +270,12 @@ class RunflowBatchOperator(RunflowBaseOperator):
         self._batch_task = make_batch_task(self, context)
         return self._batch_task
 
-    def _bought(self) -> str | None:
+    def _bought(self, context: Any) -> str | None:
+        """Name a run that this task has, for messages; asks the journal if nothing else knows."""
+        from airflow_provider_runflow.operators.batch_parts import recorded_run
+
         task: BatchTask | None = self.__dict__.get("_batch_task")
-        return task.bought if task is not None else None
+        return task.bought if task is not None else recorded_run(context)
 
     def _go_on(self, context: Any, task: BatchTask, event: Mapping[str, Any] | None) -> dict[str, Any]:
         """Wait if there is something to wait for, land, and judge."""
@@ -262,9 +303,16 @@ class RunflowBatchOperator(RunflowBaseOperator):
 
     def _finish(self, context: Any, task: BatchTask) -> dict[str, Any]:
         result = task.finish()
-        missing = task.missing
-        if missing is None:
+        error = task.failure or self._too_few(task)
+        if error is None:
             return result
         push_result(self, context, result)
+        raise error
+
+    @staticmethod
+    def _too_few(task: BatchTask) -> BatchError | None:
+        missing = task.missing
+        if missing is None:
+            return None
         text, can_retry = missing
-        raise (BatchError if can_retry else BatchEndedError)(text)
+        return (BatchError if can_retry else BatchEndedError)(text)

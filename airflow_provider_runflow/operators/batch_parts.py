@@ -3,26 +3,32 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runflow import exceptions
 from airflow_provider_runflow.compat import stats
-from airflow_provider_runflow.exceptions import BeforeMoneyError, DestinationError, LandingError, RunflowError
-from airflow_provider_runflow.landing import names
+from airflow_provider_runflow.exceptions import (
+    AfterMoneyError,
+    BeforeMoneyError,
+    DestinationError,
+    JournalError,
+    LandingError,
+    ReferenceUnreadableError,
+    RunflowError,
+)
+from airflow_provider_runflow.operators.batch_checks import check_labels_as_tags, check_names
 from airflow_provider_runflow.operators.batch_report import Report, rows_by_key, write_manifest
 from airflow_provider_runflow.operators.paid_batch import ItemRun, PaidBatch
 from airflow_provider_runflow.operators.parts import TaskParts, make_task_parts
+from airflow_provider_runflow.operators.pending import pack_errors, unpack_errors
 from airflow_provider_runflow.operators.progress import ItemLog, Progress
 from airflow_provider_runflow.operators.shown import store_conn_id
+from airflow_provider_runflow.outcomes import Outcome
 from airflow_provider_runflow.runs.identity import Request
-from airflow_provider_runflow.runs.items import Item, parse_items, raise_all
+from airflow_provider_runflow.runs.items import Item, parse_items
 from airflow_provider_runflow.runs.journal import ManyJournal, Record
 from airflow_provider_runflow.runs.listing import Lister
 from airflow_provider_runflow.runs.rate import SubmissionRate
@@ -35,12 +41,10 @@ if TYPE_CHECKING:
     from airflow_provider_runflow.operators.batch import RunflowBatchOperator
     from airflow_provider_runflow.operators.delivery import LandingPlace
 
-# What a deferral carries of the items that were not submitted.
-MAX_PENDING_BYTES = 40_000
-MAX_REASON = 400
-SHORT_REASON = 60
 # So many failures are named in the return value and in the error.
 FAILURES_TOLD = 5
+# What ended so has all the pictures that its run delivered.
+_WHOLE = (Outcome.SUCCEEDED, Outcome.PARTIAL)
 
 
 @dataclass
@@ -57,6 +61,7 @@ class BatchTask:
     items: Sequence[Item]
     batch: PaidBatch
     report: Report | None = None
+    failure: RunflowError | None = None
     _open: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> BatchTask:
@@ -70,18 +75,20 @@ class BatchTask:
     @property
     def bought(self) -> str | None:
         """Name a run of this task, for messages; ``None`` when it has none."""
-        ids = [run.paid.run_id for run in self.batch.runs if run.paid.run_id]
-        return None if not ids else ids[0] if len(ids) == 1 else f"{ids[0]} (and {len(ids) - 1} more)"
+        return _named([run.paid.run_id for run in self.batch.runs if run.paid.run_id])
 
     def submit(self) -> None:
         """Find or buy the run of each item."""
         # A bucket that is not there comes first, and is nothing that an item can mend.
         self.place.store.check()
         self.place.look_around()
-        known = rows_by_key(self.place, self.operator.log)
+        known = rows_by_key(self.place, self.parts.task.facts(), self.operator.log)
         for run in self.batch.runs:
             if run.paid.delivery is not None:
                 run.paid.delivery.remembered = _remembered(known.get(run.item.key, ()), run)
+        for run in self.batch.runs:
+            for record in run.paid.engine.journal.read(run.paid.engine.slot)[:1]:
+                self.parts.budget.count_record(record)
         self.operator.log.info("%s", self.estimate())
         self.batch.submit()
 
@@ -120,9 +127,11 @@ class BatchTask:
 
     def kill(self, *, cancel: bool) -> None:
         """Begin nothing more; say what becomes of the runs, and try to cancel them when asked to."""
-        self.batch.halted = BeforeMoneyError("The task was killed before this item was submitted.")
-        waiting = self.batch.waiting
-        log = self.operator.log
+        self.batch.brake.stop(BeforeMoneyError("The task was killed before this item was submitted."))
+        waiting, log = self.batch.waiting, self.operator.log
+        unsure = sum(run.paid.engine.sent and run.paid.run_id is None for run in self.batch.runs)
+        if unsure:
+            log.warning("Killed while submitting %d items. A retry looks for their runs before it pays.", unsure)
         if cancel:
             self.operator.hook.cancel_runs([str(run.paid.run_id) for run in waiting], "Airflow task killed")
         elif waiting:
@@ -130,23 +139,22 @@ class BatchTask:
 
     def finish(self) -> dict[str, Any]:
         """
-        Write the manifest, and return the result.
+        Write the manifest, and return the result; :attr:`failure` is what keeps it from being written.
 
-        :raises RunflowError: nothing was bought at all; it says why.
-        :raises LandingError: the manifest could not be written.
+        :raises BeforeMoneyError: nothing was bought at all; it says why.
         """
-        halted = self.batch.halted
-        if halted is not None and not any(run.result or run.paid.run_id for run in self.batch.runs):
-            raise halted
-        self.report = Report.of(self)
+        if self.batch.brake.error is not None and not any(map(_may_be_paid, self.batch.runs)):
+            raise self.batch.brake.error
+        self.report, uri = Report.of(self), None
         try:
             uri = write_manifest(self.place, self.report, self.operator.log)
         except DestinationError as error:
-            raise LandingError(
-                f"{self.report.told()} The manifest could not be written: {error}. A retry writes it for $0."
-            ) from error
+            self.failure = LandingError(
+                f"{self.report.told()} The manifest could not be written: {str(error).rstrip('.')}. A retry writes it "
+                "for $0."
+            )
         Progress.count(self.batch.runs, stats())
-        self.operator.log.info("%s %s", self.report.told(), uri)
+        self.operator.log.info("%s %s", self.report.told(), uri or "")
         return self.report.result(uri)
 
     @property
@@ -182,18 +190,37 @@ def make_batch_task(operator: RunflowBatchOperator, context: Any) -> BatchTask:
     operator.check_task(rendered=True)
     items = parse_items(load_requests(operator), operator.single.input_fields)
     needed(operator.min_success, len(items))
-    inputs = operator.inputs_of(items, rendered=True)
-    requests = [
-        Request(operator.model_of(item), wire, item.variation) for item, wire in zip(items, inputs, strict=True)
-    ]
     journal = open_log(context)
     journal.load()
     parts = make_task_parts(operator, context, journal, literal=operator.requests_are_literal)
-    dropped = _dropped(journal, {item.key for item in items}, parts.task.go)
+    requests = _requests(operator, items, journal)
+    dropped = _dropped(journal, {item.key for item in items})
+    wanted = [(item, request.model, request.input) for item, request in zip(items, requests, strict=True)]
+    check_names(parts.pattern, wanted, task_id=parts.task.task_id, map_index=parts.task.map_index)
+    if operator.tag_objects:
+        check_labels_as_tags(items)
     for record in dropped:
         items.append(_item_of(record))
         requests.append(record.request)
     return _assemble(operator, parts, journal, items, requests)
+
+
+def _requests(operator: RunflowBatchOperator, items: Sequence[Item], journal: ManyJournal) -> list[Request]:
+    def fallback(item: Item, error: ReferenceUnreadableError) -> Mapping[str, Any]:
+        # A file that is gone by now must not keep paid pictures from landing.
+        record = next(iter(journal.read(item.key)), None)
+        if record is None or not record.is_bought:
+            raise error
+        operator.log.warning("Item %r: %s Going on with the request that is on record.", item.key, error)
+        known[item.key] = record.request
+        return record.input
+
+    known: dict[str, Request] = {}
+    inputs = operator.inputs_of(items, rendered=True, unreadable=fallback)
+    return [
+        known.get(item.key) or Request(operator.model_of(item), wire, item.variation)
+        for item, wire in zip(items, inputs, strict=True)
+    ]
 
 
 def _assemble(
@@ -206,12 +233,12 @@ def _assemble(
     hook, place = operator.hook, parts.place
     if place is None:
         raise RuntimeError("check_task lets no batch without a destination through")
-    lister, rate = Lister(hook.get_conn(), hook.clock), SubmissionRate(operator.requests_per_minute, hook.clock)
-    began = hook.clock.now()
+    place.open_stores()
+    lister, began = Lister(hook.get_conn(), hook.clock), hook.clock.now()
 
     def check(request: Request) -> None:
         operator.check_request(request)
-        rate.wait()
+        batch.before_submit()
 
     runs: list[ItemRun] = []
     for item, request in zip(items, requests, strict=True):
@@ -231,13 +258,12 @@ def _assemble(
             began=began,
         )
         runs.append(ItemRun(item, paid))
-    _check_names(parts.pattern, runs)
     batch = PaidBatch(
         runs,
         client_ref=parts.scope(None).client_ref,
         hook=hook,
         lister=lister,
-        rate=rate,
+        rate=SubmissionRate(operator.requests_per_minute, hook.clock),
         threads=operator.max_in_flight,
         poll_interval=operator.poll_interval,
         log=operator.log,
@@ -246,39 +272,33 @@ def _assemble(
     return BatchTask(operator, parts, place, items, batch)
 
 
-def _dropped(journal: ManyJournal, keys: set[str], go: int) -> list[Record]:
-    """What this go bought, or may have, for items that the list has lost since: it is paid, so it lands."""
+def recorded_run(context: Any) -> str | None:
+    """Name a run of this go that the journal knows, if it can be read; for messages."""
+    journal, go = open_log(context), context["ti"].max_tries
+    try:
+        first = [record for slot in journal.slots() for record in journal.read(slot)[:1]]
+    except JournalError:
+        return None
+    return _named([record.run_id for record in first if record.state == "submitted" and record.go == go])
+
+
+def _named(run_ids: Sequence[str | None]) -> str | None:
+    more = f" (and {len(run_ids) - 1} more)" if len(run_ids) > 1 else ""
+    return f"{run_ids[0]}{more}" if run_ids else None
+
+
+def _may_be_paid(run: ItemRun) -> bool:
+    return bool(run.result or run.paid.run_id or isinstance(run.error, AfterMoneyError))
+
+
+def _dropped(journal: ManyJournal, keys: set[str]) -> list[Record]:
+    """What was bought, or may have been, for items that the list has lost since: it is paid, so it lands."""
     records = [record for slot in journal.slots() if slot not in keys for record in journal.read(slot)[:1]]
-    return [record for record in records if record.go == go and is_owed(record)]
+    return [record for record in records if is_owed(record)]
 
 
 def _item_of(record: Record) -> Item:
     return Item(record.item_key, {}, record.labels or {}, record.alt_text, record.variation, dropped=True)
-
-
-def _check_names(pattern: str, runs: Sequence[ItemRun]) -> None:
-    """Find before anything is paid that two items would land under one name, or that a name cannot be made."""
-    wrong: list[str] = []
-    owners: dict[str, str] = {}
-    unique = names.names_request(pattern) or not names.predictable(pattern)
-    for run in runs:
-        if run.paid.delivery is None:
-            continue
-        try:
-            names.check_pattern(pattern, num_images=run.paid.request.num_images, labels=run.item.labels)
-            job = run.paid.delivery.job(run.paid.request)
-            mine = [job.name(index, job.likely_exts[0]) for index in range(job.num_images)]
-        except exceptions.InvalidRequestError as error:
-            wrong.append(f"Item {run.item.key!r}: {error}.")
-            continue
-        for name in () if unique else mine:
-            owner = owners.setdefault(name, run.item.key)
-            if owner != run.item.key:
-                wrong.append(
-                    f"filename_pattern {pattern!r} gives items {owner!r} and {run.item.key!r} the same name {name!r}; "
-                    "put {key}, {request} or a label that differs in it."
-                )
-    raise_all(wrong)
 
 
 def _remembered(rows: Sequence[Any], run: ItemRun) -> Mapping[str, Found]:
@@ -290,31 +310,5 @@ def _remembered(rows: Sequence[Any], run: ItemRun) -> Mapping[str, Found]:
             list(row.images), row.runflow_run_id, None if row.cost_usd is None else f"{row.cost_usd:f}"
         )
         for row in rows
-        if row.client_ref == scope.client_ref and row.fingerprint and row.runflow_run_id and row.images
+        if row.client_ref == scope.client_ref and row.fingerprint and row.runflow_run_id and row.outcome in _WHOLE
     }
-
-
-def pack_errors(errors: Mapping[str, RunflowError]) -> dict[str, Any]:
-    """Write down in small JSON types why items were not submitted."""
-    for longest in (MAX_REASON, SHORT_REASON):
-        plain = {key: [type(error).__name__, str(error)[:longest]] for key, error in errors.items()}
-        packed = base64.b64encode(zlib.compress(json.dumps(plain).encode())).decode()
-        if len(packed) <= MAX_PENDING_BYTES:
-            break
-    return {"errors": packed} if errors else {}
-
-
-def unpack_errors(pending: Mapping[str, Any] | None) -> dict[str, RunflowError]:
-    """Read back what :func:`pack_errors` wrote."""
-    packed = (pending or {}).get("errors")
-    if not packed:
-        return {}
-    plain = json.loads(zlib.decompress(base64.b64decode(packed)))
-    return {key: _error(name, text) for key, (name, text) in plain.items()}
-
-
-def _error(name: str, text: str) -> RunflowError:
-    kind = getattr(exceptions, name, None)
-    if isinstance(kind, type) and issubclass(kind, RunflowError):
-        return kind(text)
-    return BeforeMoneyError(text)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.landing import manifest
 from airflow_provider_runflow.landing.manifest import ManifestRow
 from airflow_provider_runflow.landing.sidecar import image_of
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 FAILURES_TOLD = 5
 VANISHED_TOLD = 1000
+# Whose a manifest is.
+_OWNER = ("dag_id", "task_id", "map_index")
+_IS_MANIFEST = re.compile(rf"{manifest.STEM}(-[0-9a-f]{{8}})?\.jsonl")
 
 
 @dataclass
@@ -117,7 +122,7 @@ class Report:
             "vanished": list(self.vanished)[:VANISHED_TOLD],
         }
 
-    def result(self, rows_uri: str) -> dict[str, Any]:
+    def result(self, rows_uri: str | None) -> dict[str, Any]:
         """Return what the operator returns: small, whatever the number of items."""
         failed = [row for row in self.rows if row.outcome is not Outcome.SUCCEEDED]
         return {
@@ -145,27 +150,41 @@ def write_manifest(place: LandingPlace, report: Report, log: Log) -> str:
 
     :raises DestinationError: the store refuses.
     """
-    rows, summary = manifest.ROWS, manifest.SUMMARY
-    before = place.store.read_json(summary)
-    if before is not None and not _is_ours(before, report):
-        mark = hashlib.sha256(report.client_ref.encode()).hexdigest()[:8]
-        rows, summary = f"manifest-{mark}.jsonl", f"manifest-{mark}.json"
-        owner = before.get("airflow") or {}
-        told = (owner.get("dag_id"), owner.get("task_id"), rows)
-        log.warning("The manifest here is that of task %s.%s, so this one is called %s.", *told)
-    else:
-        report.vanished = _vanished(place, report, log)
+    stem = _stem(place, report, log)
+    rows = f"{stem}.jsonl"
+    report.vanished = _vanished(place, rows, report, log)
     manifest.write_rows(place.store, rows, report.rows)
-    place.store.put_json(summary, report.summary(place.store.uri(rows)))
+    place.store.put_json(f"{stem}.json", report.summary(place.store.uri(rows)))
     return place.store.uri(rows)
 
 
-def rows_by_key(place: LandingPlace, log: Log) -> dict[str, list[ManifestRow]]:
+def _stem(place: LandingPlace, report: Report, log: Log) -> str:
+    """Say what a task's manifest is called: its own name unless it is the only one here."""
+    own = own_stem(report.airflow)
+    if report.airflow.get("map_index", -1) >= 0:
+        return own  # several of one task write at the same time
+    before = place.store.read_json(manifest.SUMMARY)
+    if before is None or _is_ours(before, report):
+        return manifest.STEM
+    owner = before.get("airflow") or {}
+    told = (owner.get("dag_id"), owner.get("task_id"), own)
+    log.warning("The manifest here is that of task %s.%s, so this one is called %s.jsonl.", *told)
+    return own
+
+
+def own_stem(airflow: Mapping[str, Any]) -> str:
+    """Return what the manifest of one task is called where several tasks land."""
+    mark = hashlib.sha256(repr([airflow.get(name) for name in _OWNER]).encode()).hexdigest()[:8]
+    return f"{manifest.STEM}-{mark}"
+
+
+def rows_by_key(place: LandingPlace, airflow: Mapping[str, Any], log: Log) -> dict[str, list[ManifestRow]]:
     """Read what earlier batches landed here, by item key; a manifest that cannot be read counts as none."""
     known: dict[str, list[ManifestRow]] = {}
     store = place.known_store
-    mine = [name for name in store.names(10**9) or () if name.startswith("manifest") and name.endswith(".jsonl")]
-    for name in mine:
+    # Where there are too many names to list them, at least those of this task.
+    there = place.seen_names or (manifest.ROWS, f"{own_stem(airflow)}.jsonl")
+    for name in filter(_IS_MANIFEST.fullmatch, sorted(there)):
         try:
             rows = manifest.read_rows(store, name) or []
         except ValueError as error:
@@ -176,9 +195,9 @@ def rows_by_key(place: LandingPlace, log: Log) -> dict[str, list[ManifestRow]]:
     return known
 
 
-def _vanished(place: LandingPlace, report: Report, log: Log) -> list[str]:
+def _vanished(place: LandingPlace, rows: str, report: Report, log: Log) -> list[str]:
     try:
-        before = manifest.read_rows(place.store, manifest.ROWS) or []
+        before = manifest.read_rows(place.store, rows) or []
     except ValueError:
         return []
     now = {row.key for row in report.rows}
@@ -197,7 +216,7 @@ def _is_ours(summary: Mapping[str, Any], report: Report) -> bool:
     told = summary.get("airflow")
     if not isinstance(told, Mapping):
         return False
-    return all(told.get(name) == report.airflow.get(name) for name in ("dag_id", "task_id", "map_index"))
+    return all(told.get(name) == report.airflow.get(name) for name in _OWNER)
 
 
 def _row(run: ItemRun) -> ManifestRow:
@@ -210,7 +229,7 @@ def _row(run: ItemRun) -> ManifestRow:
     return ManifestRow(
         key=run.item.key,
         outcome=run.outcome,
-        reason=str(run.error) if run.error else None,
+        reason=strip_queries(str(run.error)) if run.error else None,
         model=request.model,
         prompt=prompt if isinstance(prompt, str) else None,
         input=request.input,

@@ -105,7 +105,8 @@ def check_common(operator: RunflowBaseOperator, *, rendered: bool = False) -> No
     check_reuse_within(operator.reuse_within)
     if operator.on_unknown not in get_args(OnUnknown):
         raise InvalidRequestError(f"on_unknown={operator.on_unknown!r}: must be 'fail' or 'resubmit'.")
-    for name, check in (("metadata", _check_metadata), ("callback_url", _check_callback)):
+    checks = (("metadata", _check_metadata), ("callback_url", _check_callback), ("max_cost_usd", _check_limit))
+    for name, check in checks:
         value = getattr(operator, name)
         if value is not None and known(value):
             check(value)
@@ -157,6 +158,12 @@ def _check_callback(url: Any) -> None:
         raise InvalidRequestError(
             f"callback_url={shown}: must be an http(s) address of at most {MAX_CALLBACK_URL} characters."
         )
+
+
+def _check_limit(amount: Any) -> None:
+    from airflow_provider_runflow.runs.budget import read_limit
+
+    read_limit("max_cost_usd", amount)
 
 
 def _check_item_key(key: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -40,6 +41,9 @@ class RunflowBaseOperator(BaseOperator):
     :param reuse_within: within what the same request is paid once: ``retries`` (a clear buys anew), ``dag_run`` (clears
         count as retries) or ``destination`` (later DAG runs reuse what landed).
     :param on_unknown: when nothing can tell whether a request was bought: ``fail`` stops, ``resubmit`` pays again.
+    :param max_cost_usd: USD that this task may cost, over all its attempts: what is billed, what is in flight, and what
+        is about to be submitted at its estimated price, or at that of the dearest run so far. What could pass it is not
+        submitted. Each mapped task instance has its own. Default: ``[runflow] default_max_cost_usd``. (templated)
     :param metadata: JSON object that Runflow keeps with each run; the key ``airflow`` is taken. (templated)
     :param callback_url: Runflow POSTs to it at the end, at most 2048 characters. (templated)
     :param cancel_on_kill: try to cancel runs when the task is killed. Needs an organisation administrator's key, and
@@ -57,6 +61,7 @@ class RunflowBaseOperator(BaseOperator):
         "destination",
         "filename_pattern",
         "sidecars",
+        "max_cost_usd",
         "metadata",
         "callback_url",
         "runflow_conn_id",
@@ -80,6 +85,7 @@ class RunflowBaseOperator(BaseOperator):
         sidecars: str | None = "beside",
         reuse_within: str = "dag_run",
         on_unknown: str = "fail",
+        max_cost_usd: Decimal | float | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         callback_url: str | None = None,
         cancel_on_kill: bool = False,
@@ -102,6 +108,7 @@ class RunflowBaseOperator(BaseOperator):
         self.sidecars = sidecars
         self.reuse_within = reuse_within
         self.on_unknown = on_unknown
+        self.max_cost_usd = max_cost_usd
         self.metadata = metadata
         self.callback_url = callback_url
         self.cancel_on_kill = cancel_on_kill

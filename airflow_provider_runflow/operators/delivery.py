@@ -80,7 +80,13 @@ class LandingPlace:
 
         if self.sidecars is None:
             return None
-        return self.store if self.sidecars == "beside" else open_store(self.sidecars, **self.store_options)
+        if self.sidecars == "beside":
+            return self.store
+        return open_store(self.sidecars, **{**self.store_options, "tagged": False})  # only pictures have tags
+
+    def open_stores(self) -> None:
+        """Open both stores, before several threads use them; raises as ``open_store`` does. Nothing is asked yet."""
+        _ = self.store, self.sidecar_store
 
     @property
     def known_store(self) -> Store:
@@ -92,6 +98,11 @@ class LandingPlace:
         """As :attr:`known_store`, for sidecars."""
         store = self.sidecar_store
         return store if store is None or self._sidecar_names is None else SeenStore(store, self._sidecar_names)
+
+    @property
+    def seen_names(self) -> frozenset[str] | None:
+        """All names that :meth:`look_around` saw; ``None`` when there are too many."""
+        return self._names
 
     def look_around(self) -> None:
         """List what is there already, so that not every name has to be asked for; of a very full place nothing."""

@@ -117,6 +117,7 @@ class GptImage2BatchOperator(RunflowBatchOperator):
     An item takes the parameters of :class:`GptImage2Operator`; those given here are for all items that have none of
     their own. All parameters of :class:`~airflow_provider_runflow.operators.batch.RunflowBatchOperator` apply as well.
 
+    :param requests: a list of items, or a path to them. (a path: templated)
     :param prompt: see :class:`GptImage2Operator`, as for the others. (templated)
     :param quality: ``low``, ``medium`` or ``high``. (templated)
     :param num_images: pictures of each item, 1-10. (templated)
@@ -159,6 +160,7 @@ class GptImage2EditBatchOperator(ReadsReferences, RunflowBatchOperator):
     An item takes the parameters of :class:`GptImage2EditOperator`; those given here are for all items that have none of
     their own. All parameters of :class:`~airflow_provider_runflow.operators.batch.RunflowBatchOperator` apply as well.
 
+    :param requests: a list of items, or a path to them. (a path: templated)
     :param prompt: see :class:`GptImage2EditOperator`, as for the others. (templated)
     :param references: the pictures to work from. (templated)
     :param mask: a picture that shows where to edit. (templated)

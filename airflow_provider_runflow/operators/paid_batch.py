@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,30 +11,22 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import (
     ApiError,
-    AuthenticationError,
     BeforeMoneyError,
-    ConfigurationError,
-    DestinationError,
-    InsufficientCreditError,
-    JournalError,
     LandingError,
-    NameTakenError,
-    NotFoundError,
-    PermissionDeniedError,
     RateLimitedError,
     RunflowError,
-    ServiceUnavailableError,
-    SubmissionUncertainError,
-    TransportError,
 )
+from airflow_provider_runflow.operators.brake import Brake
 from airflow_provider_runflow.outcomes import Outcome
 from airflow_provider_runflow.runs.crew import do_each
 from airflow_provider_runflow.runs.group import Group
 from airflow_provider_runflow.runs.items import Item
 from airflow_provider_runflow.runs.listing import Lister
 from airflow_provider_runflow.runs.rate import SubmissionRate
+from airflow_provider_runflow.runs.reader import GroupReader
 from airflow_provider_runflow.runs.result import money_text
 from airflow_provider_runflow.runs.waiting import wait_for_group
 
@@ -43,27 +34,11 @@ if TYPE_CHECKING:
     from airflow_provider_runflow.hooks.runflow import RunflowHook
     from airflow_provider_runflow.operators.paid_run import PaidRun
 
-# What one item meets, all others would: submitting stops, and what is bought lands.
-_FOR_ALL = (
-    AuthenticationError,
-    ConfigurationError,
-    DestinationError,
-    InsufficientCreditError,
-    JournalError,
-    NotFoundError,
-    PermissionDeniedError,
-)
-_DOWN = (ServiceUnavailableError, SubmissionUncertainError, TransportError)
-# So many submissions in a row without an answer, and Runflow counts as down.
-DOWN_AFTER = 8
 # How often an item is submitted while Runflow says "too many requests", and the pause when it does not say how long.
 THROTTLED_TRIES = 4
 THROTTLED_PAUSE = 15.0
 # A trigger's arguments must fit in 64 KB.
 MAX_IDS = 500
-STATUS_FIELDS = ("id", "status_code", "created_at")
-# Runs that no list shows are read one by one, so many at each look.
-READS_A_ROUND = 100
 
 
 @dataclass
@@ -84,6 +59,16 @@ class ItemRun:
     def is_waiting(self) -> bool:
         """Whether its run was submitted, and what became of it is not known."""
         return self.paid.standing is not None and self.result is None and self.error is None
+
+    @property
+    def is_landed(self) -> bool:
+        """Whether all that it asked for is there."""
+        return self.result is not None and self.error is None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it is off the list, and turned out not to have been bought."""
+        return self.item.dropped and not self.is_waiting and self.result is None and self.error is None
 
     @property
     def outcome(self) -> Outcome:
@@ -123,9 +108,11 @@ class PaidBatch:
     poll_interval: float
     log: Log
     tell: Callable[[PaidBatch], None] = lambda batch: None
-    halted: RunflowError | None = field(default=None, init=False)
-    _down: int = field(default=0, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    brake: Brake = field(init=False)
+
+    def __post_init__(self) -> None:
+        models = {run.paid.request.model for run in self.runs}
+        self.brake = Brake(len(models) == 1, self.log)
 
     @property
     def waiting(self) -> list[ItemRun]:
@@ -142,6 +129,7 @@ class PaidBatch:
         # What is on record first: it is paid, and no trouble with a submission may keep it from landing.
         known = {run.item.key for run in self.runs if run.paid.engine.journal.read(run.paid.engine.slot)}
         self._each(self._submit_one, sorted(self.runs, key=lambda run: run.item.key not in known))
+        self._forget_what_was_nothing()
 
     def rejoin(self, errors: Mapping[str, RunflowError]) -> None:
         """
@@ -152,12 +140,25 @@ class PaidBatch:
         for run in self.runs:
             run.error = errors.get(run.item.key)
         self._each(self._rejoin_one, [run for run in self.runs if run.error is None])
+        self._forget_what_was_nothing()
+
+    def before_submit(self) -> None:
+        """Wait for an item's turn to be submitted; raises what stopped the batch."""
+        self.rate.wait(lambda: self.brake.is_on)
+        self.brake.check()
 
     def wait(self) -> Mapping[str, Any]:
         """Wait on the worker until all runs have ended or the deadline has passed; say which, as the trigger does."""
         group = self._group()
+        reader = self._reader()
+
+        def read(group: Group, reconnect: bool) -> None:
+            if reconnect:
+                self.hook.reconnect()
+            reader.read(group)
+
         finished = wait_for_group(
-            self._read_statuses,
+            read,
             group,
             f"The batch's {len(group.run_ids)} runs",
             deadline=self.deadline,
@@ -173,7 +174,7 @@ class PaidBatch:
         """Say for the trigger which runs to wait for: by id as far as they are few, else by what they all carry."""
         records = [run.paid.bought.record for run in self.waiting]
         refs = {record.client_ref for record in records}
-        if len(records) <= MAX_IDS or len(refs) > 1 or self.lister.is_refused:
+        if len(records) <= MAX_IDS or len(refs) > 1 or not self.lister.is_allowed(self.client_ref):
             ref = self.client_ref if refs == {self.client_ref} else None
             return {"run_id": [str(record.run_id) for record in records[:MAX_IDS]], "client_ref": ref}
         since = min(record.submitted_at for record in records if record.submitted_at is not None)
@@ -185,40 +186,46 @@ class PaidBatch:
 
         :param event: the trigger's, or what :meth:`wait` returned.
         """
-        waiting = self.waiting
+        waiting, unsure = self.waiting, set()
         if event.get("status") == "finished" and len(waiting) > MAX_IDS:
             # A trigger that watched some of them by id tells nothing of the others.
-            ended = self._ended(waiting)
-            waiting = [run for run in waiting if str(run.paid.run_id) in ended] or waiting
-        self._each(lambda run: self._land_one(run, event), waiting)
+            unsure = self._not_seen_to_end()
+        self._each(lambda run: self._land_one(run, event, look_first=run.paid.run_id in unsure), waiting)
 
     def _submit_one(self, run: ItemRun) -> None:
-        if self.halted is not None and not run.paid.engine.journal.read(run.paid.engine.slot):
-            run.error = self.halted
+        if self.brake.error is not None and not run.paid.engine.journal.read(run.paid.engine.slot):
+            run.error = self.brake.error
             return
         with self._settling(run):
-            for tries in range(1, THROTTLED_TRIES + 1):
-                try:
-                    result = run.paid.start()
-                    break
-                except RateLimitedError as error:
-                    if tries == THROTTLED_TRIES:
-                        raise
-                    self.rate.pause(error.retry_after or THROTTLED_PAUSE * tries)
+            result = self._start(run)
             standing = run.paid.standing
             if result is None and standing and standing.attached and standing.run and standing.run.is_terminal:
                 result = run.paid.look_once()
             run.settle(result)
-            self._down = 0
+            self.brake.on_answer()
+
+    def _start(self, run: ItemRun) -> dict[str, Any] | None:
+        if run.item.dropped:
+            return run.paid.attach()
+        for tries in range(1, THROTTLED_TRIES):
+            try:
+                return run.paid.start()
+            except RateLimitedError as error:
+                pause = error.retry_after or THROTTLED_PAUSE * tries
+                self.log.info("Runflow asks to slow down: nothing is submitted for %.0f s.", pause)
+                self.rate.pause(pause)
+        return run.paid.start()
 
     def _rejoin_one(self, run: ItemRun) -> None:
         with self._settling(run):
             run.settle(run.paid.rejoin())
-            if run.paid.standing is None and run.result is None:
+            if run.paid.standing is None and run.result is None and not run.item.dropped:
                 raise BeforeMoneyError("It was not submitted; the log of the submission says why. A retry tries again.")
 
-    def _land_one(self, run: ItemRun, event: Mapping[str, Any]) -> None:
+    def _land_one(self, run: ItemRun, event: Mapping[str, Any], *, look_first: bool) -> None:
         with self._settling(run):
+            if look_first and not self.hook.get_run(str(run.paid.run_id)).is_terminal:
+                return
             run.settle(run.paid.resume(event))
 
     def _settling(self, run: ItemRun) -> _Settling:
@@ -238,40 +245,38 @@ class PaidBatch:
             self.log.error("Item %r: %s\n%s", run.item.key, run.error, "".join(traceback.format_exception(error)))
             return
         run.error = error
+        if error is self.brake.error:
+            return  # said once for all
         self.log.warning("Item %r: %s", run.item.key, error)
-        with self._lock:
-            self._down = self._down + 1 if isinstance(error, _DOWN) else 0
-            for_all = isinstance(error, _FOR_ALL) and not isinstance(error, NameTakenError) and not run.paid.run_id
-            if self.halted is None and (for_all or self._down >= DOWN_AFTER):
-                self.halted = error if isinstance(error, BeforeMoneyError) else TransportError(str(error))
-                self.log.error("Submitting ends here, since what item %r met would meet all.", run.item.key)
+        if not run.paid.run_id:
+            self.brake.on_error(run.item.key, error)
 
     def _group(self) -> Group:
         return Group(run_ids=[str(run.paid.run_id) for run in self.waiting], client_ref=self.client_ref)
 
-    def _read_statuses(self, group: Group) -> None:
-        """Read how the runs of a group stand: with one list where that is possible, else one by one."""
-        unlisted = group.pending
-        if not self.lister.is_refused:
-            for row in self.hook.get_conn().find_runs(self.client_ref, fields=STATUS_FIELDS):
-                group.on_row(row.id, row.status_code, row.created_at)
-            # A list may lag, and a run that was adopted from another scope is on none of ours.
-            unlisted = {run_id for run_id in group.pending if run_id not in group.statuses}
-        for run_id in sorted(unlisted)[:READS_A_ROUND]:
-            read = self.hook.get_run(run_id)
-            group.on_row(read.id, read.status_code, read.created_at)
+    def _reader(self) -> GroupReader:
+        def find_runs(client_ref: str, fields: Sequence[str]) -> Iterable[Run]:
+            return self.hook.get_conn().find_runs(client_ref, fields=fields)
 
-    def _ended(self, waiting: Iterable[ItemRun]) -> set[str]:
+        return GroupReader(find_runs, self.hook.get_run, self.hook.clock)
+
+    def _not_seen_to_end(self) -> set[str]:
+        """Which runs go on, as far as a list tells."""
         group = self._group()
         try:
-            self._read_statuses(group)
+            self._reader().read_list(group)
         except ApiError as error:
-            self.log.warning("How the runs stand cannot be read now (%s); reading them one by one.", error)
-            return {str(run.paid.run_id) for run in waiting}
-        return {str(run.paid.run_id) for run in waiting} - group.pending
+            self.log.warning("Runs cannot be listed now (%s); reading them one by one.", error)
+        return group.pending
+
+    def _forget_what_was_nothing(self) -> None:
+        self.runs = [run for run in self.runs if not run.is_nothing]
 
     def _each(self, work: Callable[[ItemRun], None], runs: Iterable[ItemRun]) -> None:
-        do_each(work, runs, threads=self.threads, tell=lambda: self.tell(self))
+        def stop() -> None:
+            self.brake.stop(BeforeMoneyError("The task was stopped before this item was submitted."))
+
+        do_each(work, runs, threads=self.threads, tell=lambda: self.tell(self), stop=stop)
 
 
 @dataclass

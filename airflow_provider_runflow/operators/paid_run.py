@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.client.log import Log
@@ -242,6 +243,7 @@ class PaidRun:
 
     def _end(self, run: Run) -> dict[str, Any]:
         record, self.ended = self.bought.record, True
+        self._count(run)
         if run.status_code == "failed":
             raise failure_of(run)
         if run.status_code == "cancelled":
@@ -266,6 +268,17 @@ class PaidRun:
         self.log.info("Runflow run %s: landed %d of %d, %s.", *told)
         self._record_landed(record, result)
         return self._judged(result, record)
+
+    def _count(self, run: Run) -> None:
+        # A failed run that tells no cost is not billed.
+        cost = run.cost if run.cost is not None or run.status_code != "failed" else Decimal(0)
+        self.engine.budget.count(run.id, self.bought.record.request, cost)
+        metrics = self.engine.metrics
+        metrics.incr("runflow.runs.completed" if run.is_delivered else "runflow.runs.failed")
+        if run.duration_ms is not None:
+            metrics.timing("runflow.runs.duration", run.duration_ms / 1000)
+        if run.cost is not None:
+            metrics.gauge("runflow.runs.cost_usd", float(run.cost))
 
     def _judged(self, result: dict[str, Any], record: Record) -> dict[str, Any]:
         asked, got = record.request.num_images, len(result["images"])

@@ -9,11 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_runflow.client.log import Log
-from airflow_provider_runflow.compat import conf
+from airflow_provider_runflow.compat import conf, stats
 from airflow_provider_runflow.exceptions import InvalidRequestError, JournalError, ReferenceUnreadableError
 from airflow_provider_runflow.operators.checks import check_operator, check_quality
 from airflow_provider_runflow.operators.delivery import Delivery, LandingPlace, place_facts
 from airflow_provider_runflow.operators.paid_run import PaidRun
+from airflow_provider_runflow.runs.budget import Budget, price_of, read_limit
 from airflow_provider_runflow.runs.engine import RunEngine
 from airflow_provider_runflow.runs.identity import OnUnknown, Request, Scope, TaskIdentity, make_scope
 from airflow_provider_runflow.runs.journal import Journal, Record
@@ -53,6 +54,13 @@ class TaskParts:
         from airflow_provider_runflow.landing.names import DEFAULT_PATTERN
 
         return self.operator.filename_pattern or DEFAULT_PATTERN
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What the task may cost, over all its attempts."""
+        given = self.operator.max_cost_usd
+        limit = given if given is not None else conf.get("runflow", "default_max_cost_usd", fallback=None)
+        return Budget(read_limit("max_cost_usd", limit), price_of)
 
     def scope(self, item_key: str | None) -> Scope:
         """Name the scope of an item; raises as :func:`make_scope` does."""
@@ -107,6 +115,8 @@ class TaskParts:
             metadata=operator.metadata,
             callback_url=operator.callback_url,
             before_submit=before_submit,
+            budget=self.budget,
+            metrics=stats(),
             **of_engine,
         )
         return PaidRun(
@@ -146,6 +156,9 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
     elif operator.wait_for_completion and record is None:
         warn_of_no_destination(operator)
     delivery = parts.delivery(scope)
+    if parts.budget.limit is not None:
+        for known in parts.journal.read("")[:1]:
+            parts.budget.count_record(known)
     paid_run = parts.paid_run(request, scope, delivery, check=operator.check_request, upload=operator.upload)
     if record is not None:
         paid_run.take_up(record)

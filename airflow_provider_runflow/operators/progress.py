@@ -69,7 +69,7 @@ class Progress:
         from airflow_provider_runflow.operators.paid_batch import total
 
         runs = self._batch.runs
-        landed = sum(run.result is not None for run in runs)
+        landed = sum(run.is_landed for run in runs)
         failed = sum(run.error is not None for run in runs)
         waiting = sum(run.is_waiting for run in runs)
         cost = total(run.cost_usd for run in runs) or "0"

@@ -106,6 +106,7 @@ class RunflowModelBatchOperator(RunflowBatchOperator):
     sent as it is. All parameters of :class:`~airflow_provider_runflow.operators.batch.RunflowBatchOperator` apply as
     well.
 
+    :param requests: a list of items, or a path to them. (a path: templated)
     :param model: model id of the items that have none of their own. (templated)
     :param input: the model's parameters for all items; data, not a template. Outputs of other tasks within it are
         filled in.

@@ -16,6 +16,7 @@ def do_each(
     *,
     threads: int,
     tell: Callable[[], None] = lambda: None,
+    stop: Callable[[], None] = lambda: None,
     every: float = 5.0,
 ) -> None:
     """
@@ -27,6 +28,7 @@ def do_each(
     :param work: safe to call from several threads.
     :param threads: how many at once; with 1 it all happens in the caller's own.
     :param tell: called from the caller's thread every few seconds.
+    :param stop: called at once when it all ends early, before what runs is waited for.
     :param every: seconds between two calls of ``tell``, at least.
     """
     todo = list(things)
@@ -43,6 +45,8 @@ def do_each(
                 for each in done:
                     each.result()
                 tell()
-        finally:
+        except BaseException:
+            stop()
             for each in futures:
                 each.cancel()
+            raise

@@ -16,6 +16,7 @@ from typing import Any
 
 from airflow_provider_runflow.client.clock import Clock
 from airflow_provider_runflow.client.log import Log
+from airflow_provider_runflow.client.metrics import NO_METRICS, Metrics
 from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import (
@@ -32,6 +33,7 @@ from airflow_provider_runflow.exceptions import (
     SubmissionUnknownError,
 )
 from airflow_provider_runflow.runs import resolution
+from airflow_provider_runflow.runs.budget import NO_BUDGET, Budget
 from airflow_provider_runflow.runs.identity import (
     METADATA_KEY,
     OnUnknown,
@@ -86,6 +88,8 @@ class RunEngine:
         returns those to send, by the sha256 that stands for each in the input. Free of charge.
     :param slot: where in the journal the task keeps this request, whatever its item key renders to.
     :param about: labels and alternative text, to be recorded with it.
+    :param budget: what the task may cost.
+    :param metrics: counts what is submitted.
     :param lister: lists the scope's runs; shared by all items of a task. Default: one of its own.
     :param began: when the task began to look, if that was before this engine was made.
     """
@@ -103,6 +107,8 @@ class RunEngine:
     upload: Callable[[Request, Mapping[str, str]], Mapping[str, str]] = lambda request, known: known
     slot: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
+    budget: Budget = NO_BUDGET
+    metrics: Metrics = NO_METRICS
     lister: Lister = None  # type: ignore[assignment]  # made in __post_init__
     began: datetime = None  # type: ignore[assignment]
     _sent: bool = field(default=False, init=False)
@@ -266,6 +272,7 @@ class RunEngine:
             request = self._as_bought(move.run, request)
             known = self._record("submitted", request, move.ordinal, run_id=move.run.id, submitted_at=submitted_at)
         self.remember(known)
+        self.budget.count(move.run.id, known.request, move.run.cost, self.slot)
         if self._sent:
             self.log.info("Found Runflow run %s (%s): the submission got through.", move.run.id, move.run.status_code)
         else:
@@ -294,6 +301,7 @@ class RunEngine:
 
     def _submit(self, request: Request, ordinal: int, record: Record | None) -> tuple[Move | Standing, Record]:
         self.before_submit(request)
+        self.budget.reserve(self.slot, request)
         sent = record.assets if record is not None and record.state != "rejected" else None
         assets = self.upload(request, sent or {})
         faster = self._another_workers(request)
@@ -319,12 +327,15 @@ class RunEngine:
             if not intent.unsure:
                 # A definite no, so that nobody has to wonder later whether the intent was sent.
                 self._sent = False
+                self.budget.release(self.slot)
                 self.remember(
                     intent.moved("rejected" if resolution.answers_the_key(refused) else "void", self.clock.now())
                 )
             raise
         submitted = intent.moved("submitted", self.clock.now(), run_id=run.id, submitted_at=self.clock.now())
         self.remember(submitted)
+        self.budget.count(run.id, request, None, self.slot)
+        self.metrics.incr("runflow.runs.submitted")
         self.log.info("Submitted Runflow run %s of %s (client_ref %s).", run.id, request.model, self.scope.client_ref)
         return Standing(submitted, run, attached=False), submitted
 

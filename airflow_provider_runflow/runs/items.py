@@ -86,8 +86,8 @@ def _item(data: Any, parameters: Collection[str]) -> Item:
     for name in data:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"an item takes {', '.join(known)}."
-            raise InvalidRequestError(f"{name}: no such field; {hint}")
+            hint = f"(did you mean {near[0]}?)" if near else f"(an item takes {', '.join(known)})"
+            raise InvalidRequestError(f"{name}: no such field {hint}.")
     labels = _labels(data.get("labels"))
     return Item(
         key=_key(data.get("key"), labels),

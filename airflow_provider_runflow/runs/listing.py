@@ -65,10 +65,15 @@ class Lister:
     )
     _whole: dict[str, Run] = field(default_factory=dict, init=False)
 
-    @property
-    def is_refused(self) -> bool:
-        """Whether the latest list was refused."""
-        return any(isinstance(known[2], LookUpRefused) for known in self._latest.values())
+    def is_allowed(self, client_ref: str) -> bool:
+        """Whether this key may list the scope's runs, as far as can be told; asks if nobody has asked yet."""
+        try:
+            self.listing(client_ref)
+        except LookUpRefused:
+            return False
+        except ApiError:
+            return True
+        return True
 
     def listing(self, client_ref: str, *, after: int = 0, since: datetime | None = None) -> RunList:
         """

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime, timedelta
 
-STRETCH = 4.0
-# Of so many runs the durations are remembered; of fewer than the second number nothing is concluded.
-REMEMBERED = 256
+STRETCH = 3.0
+# Rounds whose runs are remembered; of fewer runs than the second number nothing is concluded.
+REMEMBERED = 64
 ENOUGH = 20
 
 
@@ -25,31 +25,34 @@ class Durations:
 
     Of each run the time up to the last look that still saw it going is remembered: it took at least so long. Ages are
     told by comparing Runflow's clock with this machine's, and used in the same way, so a difference between the two
-    does not matter.
+    does not matter. The quickest of all counts: of runs that were submitted one after the other the oldest end first,
+    and they alone would promise too much.
     """
 
     def __init__(self) -> None:
-        self._least: deque[float] = deque(maxlen=REMEMBERED)
-        self._quickest: float | None = None
+        self._rounds: deque[tuple[datetime, float, float, int]] = deque(maxlen=REMEMBERED)
 
-    def add(self, seconds: float) -> None:
-        """Remember a run that took at least so long."""
-        self._least.append(seconds)
-        self._quickest = None
+    def add(self, seconds: float, now: datetime) -> None:
+        """Remember a run that took at least so long, and was seen to have ended in the round of this time."""
+        least, most, count = seconds, seconds, 1
+        if self._rounds and self._rounds[-1][0] == now:
+            _, low, high, before = self._rounds.pop()
+            least, most, count = min(low, seconds), max(high, seconds), before + 1
+        self._rounds.append((now, least, most, count))
+
+    @property
+    def _is_enough(self) -> bool:
+        return sum(count for *_, count in self._rounds) >= ENOUGH
 
     @property
     def quickest(self) -> float:
-        """What hardly any run undercut; 0 while too little is known."""
-        if len(self._least) < ENOUGH:
-            return 0.0
-        if self._quickest is None:
-            self._quickest = sorted(self._least)[len(self._least) // 50]
-        return self._quickest
+        """What no run undercut; 0 while too little is known."""
+        return min(least for _, least, _, _ in self._rounds) if self._is_enough else 0.0
 
     @property
     def slowest(self) -> float | None:
-        """What hardly any run exceeded; ``None`` while too little is known."""
-        return max(self._least) if len(self._least) >= ENOUGH else None
+        """What no run exceeded by more than a round; ``None`` while too little is known."""
+        return max(most for _, _, most, _ in self._rounds) if self._is_enough else None
 
 
 def next_look(now: datetime, interval: float, youngest: datetime | None, quickest: float) -> datetime:

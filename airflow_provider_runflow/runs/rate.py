@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from airflow_provider_runflow.client.clock import Clock
+
+# Whoever waits looks up so often: a pause may have come meanwhile, or an end.
+LOOK_UP_EVERY = timedelta(seconds=1)
 
 
 class SubmissionRate:
@@ -23,14 +27,20 @@ class SubmissionRate:
         self._next: datetime = clock.now()
         self._lock = threading.Lock()
 
-    def wait(self) -> None:
-        """Wait for one's turn."""
-        with self._lock:
-            now = self._clock.now()
-            turn = max(self._next, now)
-            self._next = turn + self._gap
-        if turn > now:
-            self._clock.sleep((turn - now).total_seconds())
+    def wait(self, ended: Callable[[], bool] = lambda: False) -> None:
+        """
+        Wait for one's turn.
+
+        :param ended: whether nobody is to submit any more: then nobody waits, either.
+        """
+        while not ended():
+            with self._lock:
+                now = self._clock.now()
+                left = self._next - now
+                if left <= timedelta(0):
+                    self._next = now + self._gap
+                    return
+            self._clock.sleep(min(left, LOOK_UP_EVERY).total_seconds())
 
     def pause(self, seconds: float) -> None:
         """Let nobody submit for so many seconds."""

@@ -31,7 +31,7 @@ AT_ONCE = 20
 FAILURES_IN_A_ROW = 5
 # A list that shows a run as active for so long is checked against the run itself, so often at most.
 SUSPECT_AFTER = timedelta(minutes=2)
-CHECK_EVERY = timedelta(seconds=30)
+CHECK_EVERY = timedelta(minutes=2)
 # A list that never says that it has ended, ends here.
 LONGEST_LIST = 400
 
@@ -133,6 +133,7 @@ class Round:
         self._in_a_row = 0
         self.lists = 0
         self.gets = 0
+        self.checks = 0
         #: Reads that went wrong for one wait alone.
         self.failed: dict[Waiter, ApiError] = {}
         self.refused: dict[Waiter, ApiError] = {}
@@ -149,6 +150,7 @@ class Round:
             for run_id in () if waiter.needs_list else waiter.unread(self.now):
                 self._askers.setdefault(run_id, set()).add(waiter)
         refs = self._worth_listing()
+        await asyncio.sleep(0)
         await self._sweep(refs)
         left = [ref for ref, run_ids in refs.items() if len(run_ids - self._seen) > self._pages(ref)]
         await _each([*self._must, *left], self._list_ref)
@@ -167,7 +169,8 @@ class Round:
     # ------------------------------------------------------------------ by client_ref
 
     def _pages(self, ref: str) -> int:
-        return self._survey.pages_of(ref, max(waiter.group.count for waiter in self._roster.by_ref[ref]))
+        counts = (waiter.group.count for waiter in self._roster.by_ref.get(ref, ()))
+        return self._survey.pages_of(ref, max(counts, default=1))
 
     def _worth_listing(self) -> dict[str, set[str]]:
         """Tell which client_refs are cheaper to list than to GET, and the runs that are then found."""
@@ -179,35 +182,43 @@ class Round:
         return {ref: run_ids for ref, run_ids in found.items() if len(run_ids) > self._pages(ref)}
 
     async def _list_ref(self, ref: str) -> None:
-        """Read the list of a client_ref to its end."""
+        """Read the list of a client_ref: to its end where it says which runs there are, else until they are found."""
         waiters = list(self._roster.by_ref.get(ref, ()))
         ends = [waiter.oldest_of_list() for waiter in waiters]
         oldest = min((end for end in ends if end), default=None) if all(ends) else None
-        listed: set[str] = set()
-        cursor, pages, cursors = None, 0, set[str]()
-        while pages < LONGEST_LIST:
+        wanted = {run_id for run_id, askers in self._askers.items() if not askers.isdisjoint(waiters)}
+        cursor: str | None = None
+        cursors = set[str]()
+        for pages in range(1, LONGEST_LIST + 1):
             try:
                 page = await self._page(self._survey.by_ref, client_ref_filter(ref), FIELDS_BY_REF, cursor)
             except ApiError as error:
                 self._on_list_error(ref, error)
                 return
-            pages += 1
-            # A server that ignores the filter must not hand out another scope's runs.
-            rows = [row for row in page.items if row.client_ref in (None, ref)]
-            listed.update(row.id for row in rows)
-            if ref in self._must:
-                self._seen_of_lists |= listed
-            for row in rows:
-                self._deliver(row, waiters)
+            wanted -= self._take_in(ref, page, waiters)
+            self._survey.measured_ref(ref, pages)
+            if ref not in self._must and not wanted:
+                return
             last = page.items[-1].created_at if page.items else None
             if not page.next or page.next in cursors or (oldest and last and last < oldest):
                 break
             cursors.add(page.next)
             cursor = page.next
-        self._survey.measured_ref(ref, pages)
+        else:
+            return
+        self._passed |= wanted
         for waiter in waiters:
             waiter.on_whole_list()
-            self._passed.update(waiter.group.pending - listed)
+
+    def _take_in(self, ref: str, page: Rows, waiters: Collection[Waiter]) -> set[str]:
+        # A server that ignores the filter must not hand out another scope's runs.
+        rows = [row for row in page.items if row.client_ref in (None, ref)]
+        for row in rows:
+            self._suspect_oldest(row, self._deliver(row, waiters))
+        found = {row.id for row in rows}
+        if ref in self._must:
+            self._seen_of_lists |= found
+        return found
 
     def _on_list_error(self, ref: str, error: ApiError) -> None:
         """Those who have no ids depend on the list; the others are looked for by GET."""
@@ -225,40 +236,42 @@ class Round:
 
     async def _sweep(self, refs: dict[str, set[str]]) -> None:
         """Read the organisation's list from its newest run on, as long as that is cheaper than what else there is."""
-        survey, position = self._survey, self.now
-        targets, span = self._targets(refs), survey.span(self.now)
+        survey = self._survey
+        # A list of several pages that is all the group's own cannot be beaten; those of small groups can share pages.
+        large = {run_id for ref, run_ids in refs.items() if self._pages(ref) > 1 for run_id in run_ids}
+        worth = {run_id: 1 / len(run_ids) for ref, run_ids in refs.items() for run_id in run_ids}
+        # Where each run stands in the list, about.
+        births = {
+            run_id: next(iter(askers)).born(run_id) or self.now
+            for run_id, askers in self._askers.items()
+            if run_id not in large
+        }
+        survey.on_sweep(births.keys(), self.now)
         cursor: str | None = None
-        for pages in range(1, PAGE_BUDGET + 1):
-            aged = [Target((position - born).total_seconds(), worth) for born, worth in targets.values()]
-            if not survey.newest.usable(self.now) or not worth_a_page(aged, span):
+        for number in range(1, PAGE_BUDGET + 1):
+            targets = (self._target(run_id, born, worth, number) for run_id, born in births.items())
+            if not survey.newest.usable(self.now) or not worth_a_page(targets):
                 return
             try:
                 page = await self._page(survey.newest, None, FIELDS, cursor)
             except ApiError:
                 return
             for row in page.items:
-                targets.pop(row.id, None)
-                self._deliver(row, ())
+                self._suspect_oldest(row, self._deliver(row, ()))
+            found = [row.id for row in page.items if births.pop(row.id, None)]
             last = page.items[-1].created_at if page.items else None
-            if not page.next or page.next == cursor:
-                self._passed.update(targets)
-                last = None
-            if last is None:
-                survey.measured_page(max(3600.0, (self.now - position).total_seconds()), self.now)
+            is_last = last is None or not page.next or page.next == cursor
+            survey.on_page(number, None if is_last else last, found, self.now)
+            passed = {run_id for run_id, born in births.items() if is_last or (last and born > last)}
+            self._passed |= passed
+            births = {run_id: born for run_id, born in births.items() if run_id not in passed}
+            if is_last:
                 return
-            passed = [run_id for run_id, (born, _) in targets.items() if born > last]
-            self._passed.update(passed)
-            for run_id in passed:
-                del targets[run_id]
-            span = max(0.001, (self.now - last).total_seconds() / pages)
-            survey.measured_page(span, self.now)
-            cursor, position = page.next, last
+            cursor = page.next
 
-    def _targets(self, refs: dict[str, set[str]]) -> dict[str, tuple[datetime, float]]:
-        """Where each run stands in the list, about, and how many calls finding it there saves."""
-        worth = {run_id: self._pages(ref) / len(run_ids) for ref, run_ids in refs.items() for run_id in run_ids}
-        places = {run_id: next(iter(askers)).born(run_id) for run_id, askers in self._askers.items()}
-        return {run_id: (born or self.now, worth.get(run_id, 1.0)) for run_id, born in places.items()}
+    def _target(self, run_id: str, born: datetime, worth: dict[str, float], number: int) -> Target:
+        page = self._survey.page_of(run_id, born)
+        return Target(None if page is None else max(1, page - number + 1), worth.get(run_id, 1.0))
 
     # ------------------------------------------------------------------ one by one
 
@@ -288,12 +301,15 @@ class Round:
             self.refused.update(dict.fromkeys(askers, error))
         except ApiError as error:
             self.failed.update(dict.fromkeys(askers, error))
-            self._in_a_row += 1
-            if self._in_a_row >= FAILURES_IN_A_ROW:
-                raise AccountTrouble(error) from error
+            self._count_failure(error)
         else:
             self._in_a_row = 0
             self._deliver(row._replace(id=run_id), askers)
+
+    def _count_failure(self, error: ApiError) -> None:
+        self._in_a_row += 1
+        if self._in_a_row >= FAILURES_IN_A_ROW:
+            raise AccountTrouble(error) from error
 
     async def _check_a_suspect(self) -> None:
         """Ask for the run itself that a list has shown as active for longest: is the list up to date?"""
@@ -303,6 +319,7 @@ class Round:
         if young or run_id not in self._askers or (checked and self.now - checked < CHECK_EVERY):
             return
         self._memory.checked = self.now
+        self.checks += 1
         waiters = list(self._askers[run_id])
         await self._get(run_id)
         if any(waiter.group.statuses.get(run_id) in TERMINAL for waiter in waiters):
@@ -334,18 +351,24 @@ class Round:
             if listing.usable(self.now):
                 self._log.warning("Runflow's %s cannot be read: %s. Runs are read one by one.", listing.name, error)
             listing.on_failure(self.now, self._interval)
+            self._count_failure(error)
             raise
+        self._in_a_row = 0
         listing.on_answer()
         return page
 
-    def _deliver(self, row: Row, waiters: Collection[Waiter]) -> None:
-        """Give a row to whom it concerns."""
+    def _deliver(self, row: Row, waiters: Collection[Waiter]) -> bool:
+        """Give a row to whom it concerns; say whether it concerns anybody."""
         self._seen.add(row.id)
         known = waiters or self._askers.get(row.id) or self._roster.by_run.get(row.id) or ()
         for waiter in known:
             took = waiter.on_row(row, self.now)
             if took is not None:
-                self._memory.durations.add(took)
+                self._memory.durations.add(took, self.now)
+        return bool(known)
+
+    def _suspect_oldest(self, row: Row, known: bool) -> None:
+        """Remember the oldest run that a list shows as active."""
         born = row.created_at if known and row.status_code not in TERMINAL else None
         if born is not None and (self._suspect is None or born < self._suspect[0]):
             self._suspect = born, row.id

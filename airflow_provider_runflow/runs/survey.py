@@ -9,7 +9,8 @@ runs, or GET each. Which is cheapest depends on how many others there are, which
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -19,6 +20,8 @@ from airflow_provider_runflow.client.protocol import MAX_PAGE
 PAGE_BUDGET = 60
 # Runs for which it is worth finding out, by one page, how busy the organisation is.
 WORTH_A_PROBE = 4
+# Where two ways cost about the same, the one by the list of a client_ref, or by ids, is taken: it is more certain.
+CLEARLY = 1.2
 # A list that refuses (403, 404, 422) or shows what is no longer true is left alone for so long.
 REFUSED_FOR = timedelta(minutes=10)
 # How busy the organisation is changes: what was measured longer ago than this is measured again.
@@ -28,13 +31,13 @@ FRESH_FOR = timedelta(minutes=2)
 @dataclass(frozen=True)
 class Target:
     """
-    A run that is looked for.
+    A run that is looked for in the organisation's list.
 
-    :param age: seconds from the place that was read last, or from now, back to its creation.
-    :param worth: calls that finding it in the list saves.
+    :param pages: how many more pages it takes to find it, about; ``None``: nobody knows.
+    :param worth: calls that finding it there saves.
     """
 
-    age: float
+    pages: int | None
     worth: float = 1.0
 
 
@@ -76,7 +79,10 @@ class Survey:
         self.by_ref = Listing("list of a client_ref")
         self.newest = Listing("organisation's list")
         self._pages: dict[str, int] = {}
-        self._span: float | None = None
+        # Of the organisation's list: when the last run of each page was created (negative, so that it ascends), and on
+        # which page a run was found.
+        self._edges: list[float] = []
+        self._found: dict[str, int] = {}
         self._measured: datetime | None = None
 
     def pages_of(self, client_ref: str, count: int) -> int:
@@ -91,34 +97,55 @@ class Survey:
         """Nobody waits for its runs any more."""
         self._pages.pop(client_ref, None)
 
-    def measured_page(self, seconds: float, now: datetime) -> None:
-        """Remember how much time one page of the organisation's list spans."""
-        self._span, self._measured = max(0.001, seconds), now
+    def on_sweep(self, wanted: Collection[str], now: datetime) -> None:
+        """Before the organisation's list is read: forget what is old, and runs that nobody looks for."""
+        if self._measured is None or now - self._measured > FRESH_FOR:
+            self._edges, self._found = [], {}
+        self._found = {run_id: page for run_id, page in self._found.items() if run_id in wanted}
 
-    def span(self, now: datetime) -> float | None:
-        """How much time one page of the organisation's list spans; ``None`` when that is to be measured (again)."""
-        stale = self._measured is None or now - self._measured > FRESH_FOR
-        return None if stale else self._span
+    def on_page(self, number: int, edge: datetime | None, found: Iterable[str], now: datetime) -> None:
+        """Remember a page of the organisation's list; ``edge``: when its last run was created, ``None``: at the end."""
+        self._measured = now
+        self._found.update(dict.fromkeys(found, number))
+        self._edges[number - 1 : number] = [-edge.timestamp() if edge else math.inf]
+        if edge is None:
+            del self._edges[number:]
+
+    def page_of(self, run_id: str, born: datetime) -> int | None:
+        """On which page of the organisation's list a run stands, about; ``None`` when nothing is known of the list."""
+        if run_id in self._found:
+            return self._found[run_id]
+        if not self._edges:
+            return None
+        place = -born.timestamp()
+        newer = bisect_left(self._edges, place)
+        if newer < len(self._edges):
+            return newer + 1
+        # Further back than anybody has read: as if there were as many runs in each hour as on the way there.
+        now = -(self._measured or born).timestamp()
+        span = max(0.001, (self._edges[-1] - now) / len(self._edges))
+        return newer + max(1, math.ceil((place - self._edges[-1]) / span))
 
 
-def worth_a_page(targets: Sequence[Target], span: float | None) -> bool:
+def worth_a_page(targets: Iterable[Target]) -> bool:
     """
     Whether the next page of the organisation's list costs less than it saves, be it by way of the pages behind it.
 
-    :param targets: the runs that are still looked for.
-    :param span: seconds that one page spans; ``None``: not known, so one page is tried if there is enough to save.
+    Where nobody knows how busy the organisation is, one page is tried if there is enough to save.
     """
-    if span is None:
-        return sum(target.worth for target in targets) >= WORTH_A_PROBE
-    saved = 0.0
-    for target in sorted(targets, key=lambda each: each.age):
+    saved = unknown = 0.0
+    strangers = 0
+    for target in sorted(targets, key=lambda each: each.pages or 0):
+        if target.pages is None:
+            unknown += target.worth
+            strangers += 1
+            continue
         saved += target.worth
-        pages = max(1, math.ceil(target.age / span))
-        if pages > PAGE_BUDGET:
-            return False
-        if saved > pages:
+        if target.pages > PAGE_BUDGET:
+            break
+        if saved > target.pages * CLEARLY:
             return True
-    return False
+    return unknown - CLEARLY * (strangers // MAX_PAGE) >= WORTH_A_PROBE
 
 
 def born_by_id(run_id: str) -> datetime | None:

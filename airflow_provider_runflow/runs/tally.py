@@ -30,6 +30,9 @@ def needed(min_success: int | str | None, items: int) -> int:
             raise InvalidRequestError(f"{rule}, at most 100%.")
         # Rounded first: 0.07 * 100 is a little more than 7.
         return math.ceil(round(items * percent / 100, 6))
+    if isinstance(min_success, str) and min_success.strip().isdecimal():
+        # What a template gives is text.
+        min_success = int(min_success)
     if isinstance(min_success, bool) or not isinstance(min_success, int) or min_success < 0:
         raise InvalidRequestError(f"{rule}.")
     if items and min_success > items:

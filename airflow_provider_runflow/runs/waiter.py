@@ -79,6 +79,7 @@ class Waiter(Patience):
         """Note that a watcher looks after it from now on, and that nothing is known since the last one."""
         self._since = self._since or now
         self._whole, self.due = False, now
+        self._read.clear()
 
     @property
     def needs_list(self) -> bool:

@@ -100,7 +100,7 @@ def wait_for_run(
 
 
 def wait_for_group(
-    read: Callable[[Group], None],
+    read: Callable[[Group, bool], None],
     group: Group,
     what: str,
     *,
@@ -114,7 +114,8 @@ def wait_for_group(
     """
     Poll until all runs of a group are terminal, or the deadline has passed; the runs themselves go on then.
 
-    :param read: reads how the group's runs stand, and tells the group.
+    :param read: reads how the group's runs stand, and tells the group; its second argument says whether to read the
+        connection again first.
     :param what: the group, for messages.
     :param deadline: aware time.
     :param interval: seconds between polls.
@@ -122,10 +123,11 @@ def wait_for_group(
     :return: whether all have ended.
     :raises ApiError: the credentials stay refused.
     """
+    reconnect = False
     patience = Patience(what, deadline, interval, uniform, log.warning, THEY_GO_ON)
     while True:
         try:
-            read(group)
+            read(group, reconnect)
             patience.on_answer()
             if group.over:
                 return True
@@ -140,6 +142,7 @@ def wait_for_group(
             return False
         tell()
         clock.sleep(outcome.seconds)
+        reconnect = outcome.reconnect
 
 
 def timeout_of(

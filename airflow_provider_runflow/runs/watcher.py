@@ -6,6 +6,9 @@ It looks at the runs of all of them in rounds: never more often than the smalles
 (:mod:`.pace` says when a round may be later), with as few calls as possible (:mod:`.round`), and keeps quiet for all at
 once when Runflow asks for that. It lives while somebody waits.
 
+It counts ``runflow.watcher.polls`` (API calls), ``.rounds``, ``.troubles`` (rounds that failed as a whole) and
+``.restarts`` (bugs), tells how many wait (``.waiting``) and how long a round took (``.round``).
+
 Nothing that happens to it ends or hangs a wait: whoever waits is told to read the connection again and to come back,
 and the first who does so starts the next watcher.
 """
@@ -31,6 +34,8 @@ GETS_PER_SECOND = 50
 FEWEST_GETS = 20
 # Rounds are up to so many intervals apart: watchers that started together must not stay in phase.
 MOST_SPREAD = 1.1
+# Between two looks at the clock, which somebody may have set.
+LONGEST_SLEEP = 60.0
 
 Result = TypeVar("Result")
 
@@ -101,6 +106,7 @@ class Watcher:
         if self._task is None:
             # In a context of its own: in that of the first waiter its log lines would be that task's.
             self._task = contextvars.Context().run(asyncio.ensure_future, self._live())
+            self._task.add_done_callback(self._on_end)
         elif self._sleeps_until and self._wakes_at(waiter, waiter.interval) < self._sleeps_until:
             self._wake.set()
 
@@ -151,22 +157,36 @@ class Watcher:
             self._close()
             await self._reader.aclose()
 
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        """Make sure that nobody is left, even if it was stopped before it began."""
+        self._close()
+        self._send_everybody_back("was stopped")
+
     async def _pause(self) -> bool:
         """Wait until the next round; say whether anybody still waits."""
         # Whoever comes in the same moment is looked after in the same round; and nothing here can hold the event loop.
         await asyncio.sleep(0)
         while self._futures:
             now, interval = self._clock.now(), self._smallest_interval()
+            if self._last is not None and now < self._last:
+                self._on_clock_set_back(now)
             until = min(self._wakes_at(waiter, interval) for waiter in self._futures)
             if until <= now:
                 return True
             self._sleeps_until = until
             self._wake.clear()
             try:
-                await _first(self._clock.asleep((until - now).total_seconds()), self._wake.wait())
+                seconds = min(LONGEST_SLEEP, (until - now).total_seconds())
+                await _first(self._clock.asleep(seconds), self._wake.wait())
             finally:
                 self._sleeps_until = None
         return False
+
+    def _on_clock_set_back(self, now: datetime) -> None:
+        """Begin anew: what is to come is known by a clock that has been set back."""
+        self._last = self._quiet_until = self._silent_until = None
+        for waiter in self._futures:
+            waiter.on_start(now)
 
     def _smallest_interval(self) -> float:
         return min(waiter.interval for waiter in self._futures)
@@ -196,7 +216,7 @@ class Watcher:
             if now >= waiter.deadline or (regular and (waiter.due is None or waiter.due < horizon))
         ]
         if self._silent_until and now < self._silent_until:
-            self._judge()
+            self._judge(now)
         else:
             await self._round(due, now, interval, regular=regular)
 
@@ -215,7 +235,8 @@ class Watcher:
         self._quiet(trouble, now, interval)
         self._tell(round_, now, trouble)
         complete = {waiter for waiter in due if round_.complete(waiter)}
-        self._judge()
+        # By the time at which it began: whose deadline passed meanwhile still gets a look of its own.
+        self._judge(now)
         self._follow_up(round_, [waiter for waiter in due if waiter in self._futures], complete, trouble)
 
     def _quiet(self, trouble: ApiError | None, now: datetime, interval: float) -> None:
@@ -252,9 +273,8 @@ class Watcher:
         if isinstance(outcome, Sleep):
             waiter.due = now + timedelta(seconds=outcome.seconds)
 
-    def _judge(self) -> None:
+    def _judge(self, now: datetime) -> None:
         """End the waits that are over."""
-        now = self._clock.now()
         for waiter in list(self._futures):
             outcome = waiter.judge(now)
             if outcome is not None:
@@ -282,7 +302,7 @@ class Watcher:
             self._log.warning(told, self.name, trouble, waiting, pause)
             self._told = (-1, -1)
             return
-        ways = min(1, round_.lists), min(1, round_.gets)
+        ways = min(1, round_.lists), min(1, round_.gets - round_.checks)
         if round_.size > 1 and ways not in ((0, 0), self._told):
             self._told = ways
             told = "Watching Runflow at %s for %d task(s): a look at %d run(s) takes %d list page(s) and %d GET(s)."

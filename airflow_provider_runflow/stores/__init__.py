@@ -57,6 +57,16 @@ def check_destination(destination: str) -> None:
     parse_destination(destination)
 
 
+def check_tagged(destination: str) -> None:
+    """
+    Check that a destination has tags.
+
+    :raises InvalidRequestError: it is not on S3.
+    """
+    if parse_destination(destination).scheme not in S3_SCHEMES:
+        raise InvalidRequestError(f"tag_objects: for S3 only, but the destination is {_shown(destination)!r}.")
+
+
 def parse_destination(destination: object, *, called: str = "destination", forms: str = FORMS) -> Destination:
     """
     Take a destination apart.

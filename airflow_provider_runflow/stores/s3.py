@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from airflow_provider_runflow.exceptions import ConfigurationError, DestinationError, InvalidRequestError
 from airflow_provider_runflow.landing.store import (
@@ -42,6 +42,9 @@ _PICTURES_ONLY = frozenset(
     }
 )
 _PUBLIC_ACLS = frozenset({"public-read", "public-read-write", "authenticated-read"})
+# boto3 keeps 10 connections: any thread above that would make a new one, with its TLS handshake, for each request.
+_CONNECTIONS = 64
+_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class S3Error(DestinationError):
@@ -93,6 +96,9 @@ class S3Store:
         self._client: Any = None
         self._lock = threading.Lock()
         self._checked = False
+        # Whether If-None-Match keeps this server from overwriting; None until that is known.
+        self._guards: bool | None = None
+        self._looked = 0
         try:
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook
         except ImportError as error:
@@ -107,10 +113,25 @@ class S3Store:
         with self._lock:
             if self._client is None:
                 try:
-                    self._client = self._hook.get_conn()
+                    self._client = self._connect()
                 except Exception as error:  # the hook raises whatever the secrets backend or boto3 raise
                     raise S3Error(f"{self._credentials()} cannot be used: {type(error).__name__}: {error}") from error
             return self._client
+
+    @property
+    def guards(self) -> bool:
+        """Whether the server is known to refuse to overwrite when it is asked to, so that there is no need to look."""
+        return self.client is not None and bool(self._guards)
+
+    def _connect(self) -> Any:
+        from botocore.config import Config
+
+        given = self._hook.config
+        config = given.merge(Config(max_pool_connections=max(given.max_pool_connections, _CONNECTIONS)))
+        client = self._hook.get_client_type(region_name=self._hook.region_name, config=config)
+        if str(urlsplit(client.meta.endpoint_url).hostname).endswith(_AWS_HOSTS):
+            self._guards = True
+        return client
 
     def check(self) -> None:
         """
@@ -209,15 +230,18 @@ class S3Store:
         if replace:
             self._put(name, path, arguments)
             return
-        # Looked up first, because some servers ignore If-None-Match and overwrite.
-        self._check_free(name)
+        if not self.guards:
+            # Looked up first, because some servers ignore If-None-Match and overwrite.
+            self._looked += 1
+            self._check_free(name)
         try:
             self._put(name, path, {**arguments, "IfNoneMatch": "*"})
         except S3Error as error:
-            if error.status in (409, 412):
+            if error.status in (409, 412, 501):
                 self._check_free(name)
             if error.status != 501:
                 raise
+            self._guards = False
             self._put(name, path, arguments)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
@@ -245,6 +269,21 @@ class S3Store:
         arguments = {key: value for key, value in self._arguments.items() if not _shows(key, value)}
         arguments["ContentType"] = content_type
         self._call("put_object", name, Body=raw, **arguments)
+        if self._guards is None and self._looked > 1:
+            self._guards = self._is_guarded(name, raw, arguments)
+
+    def _is_guarded(self, name: str, raw: bytes, arguments: Mapping[str, Any]) -> bool:
+        """
+        Find out whether the server refuses to overwrite when asked to, once there is more than one picture to store.
+
+        What it is asked to store is what is there: if it does overwrite, nothing has changed.
+        """
+        self._guards = False  # one thread is enough to find out
+        try:
+            self._call("put_object", name, Body=raw, **arguments, IfNoneMatch="*")
+        except S3Error as error:
+            return error.status == 412
+        return False
 
     def _check_free(self, name: str) -> None:
         existing = self.stat(name)

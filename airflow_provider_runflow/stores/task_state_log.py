@@ -23,6 +23,7 @@ from airflow_provider_runflow.exceptions import JournalError
 from airflow_provider_runflow.runs.journal import ManyJournal, NoJournal, Record, newer_of, newest_first
 
 SCHEMA_VERSION = 1
+_READABLE = range(1, SCHEMA_VERSION + 1)
 DIRECTORY = "runflow.log"
 # Airflow warns at 65,536 bytes a value, and MySQL's TEXT ends there.
 MAX_SEGMENT_BYTES = 56_000
@@ -54,6 +55,7 @@ class TaskStateLog:
     remembers: bool = field(default=True, init=False)
     _known: dict[str, dict[str, Record]] = field(default_factory=dict, init=False)
     _loaded: bool = field(default=False, init=False)
+    _registered: bool = field(default=False, init=False)
     _tail: list[str] = field(default_factory=list, init=False)
     _segment: int = field(default=0, init=False)
     _queue: list[_Entry] = field(default_factory=list, init=False)
@@ -121,9 +123,15 @@ class TaskStateLog:
 
     def _register(self) -> None:
         # Looked up at each write: another worker that began at the same moment may have overwritten the directory.
-        writers = self._writers()
+        try:
+            writers = self._writers()
+        except JournalError:
+            if not self._registered:
+                raise
+            return  # it was there a moment ago
         if self.writer not in writers:
             self._set(DIRECTORY, {"schema_version": SCHEMA_VERSION, "writers": [*writers, self.writer]})
+        self._registered = True
 
     def _writers(self) -> list[str]:
         directory = self._get(DIRECTORY)
@@ -133,7 +141,7 @@ class TaskStateLog:
         number = 0
         while (segment := self._get(f"{DIRECTORY}.{writer}.{number}")) is not None:
             try:
-                lines = [json.loads(line) for line in _unpacked(segment["records"])]
+                lines = [(str(slot), data) for slot, data in map(json.loads, _unpacked(segment["records"]))]
             except (TypeError, ValueError, KeyError, zlib.error) as error:
                 raise JournalError(
                     f"The journal cannot be read ({type(error).__name__}: {error}). Nothing was submitted."
@@ -154,7 +162,7 @@ class TaskStateLog:
             raise JournalError(
                 f"Airflow's task state store could not be read ({said(error)}). Nothing was submitted."
             ) from error
-        if value is not None and (not isinstance(value, dict) or value.get("schema_version", 0) > SCHEMA_VERSION):
+        if value is not None and (not isinstance(value, dict) or value.get("schema_version") not in _READABLE):
             raise JournalError(
                 f"The journal under {key!r} was written by a newer airflow-provider-runflow, or is damaged. Nothing "
                 "was submitted. Upgrade the package on this worker."

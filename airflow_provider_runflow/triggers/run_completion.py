@@ -114,21 +114,19 @@ class RunCompletionTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and JSON scalars."""
-        return (
-            "airflow_provider_runflow.triggers.run_completion.RunCompletionTrigger",
-            {
-                "run_id": self.run_id,
-                "runflow_conn_id": self.runflow_conn_id,
-                "poll_interval": self.poll_interval,
-                "deadline": self.deadline,
-                "not_before": self.not_before,
-                "cancel_on_kill": self.cancel_on_kill,
-                "end_from_trigger": self.end_from_trigger,
-                "client_ref": self.client_ref,
-                "count": self.count,
-                "since": self.since,
-            },
-        )
+        kwargs: dict[str, Any] = {
+            "run_id": self.run_id,
+            "runflow_conn_id": self.runflow_conn_id,
+            "poll_interval": self.poll_interval,
+            "deadline": self.deadline,
+            "not_before": self.not_before,
+            "cancel_on_kill": self.cancel_on_kill,
+            "end_from_trigger": self.end_from_trigger,
+        }
+        if self.client_ref is not None:
+            # Only then: what needs none of these can be loaded by a triggerer that is not upgraded yet.
+            kwargs |= {"client_ref": self.client_ref, "count": self.count, "since": self.since}
+        return "airflow_provider_runflow.triggers.run_completion.RunCompletionTrigger", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait until the runs are terminal or the deadline has passed; yield one event."""

@@ -33,6 +33,7 @@ def the_same_day(seed: int, deferrable: bool) -> Plan:
         fences=Fences(),
         reuse_within="dag_run",
         mapped=0,
+        batch=0,
         keyed=False,
         literal=True,
         drift=False,

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from tests.chaos.plan import NO_FENCE, Plan, make_plan
 from tests.chaos.play import Halt, Operators, Play, Stuck, runflow_operator
+from tests.chaos.play_batch import BatchPlay
 from tests.chaos.points import Hang
 from tests.chaos.world import SECRETS, ChaosWorld
 
@@ -69,7 +70,7 @@ def try_seed(seed: int) -> Verdict:
 def try_plan(plan: Plan, operators: Operators = runflow_operator) -> Verdict:
     """Play a plan and judge what came of it."""
     with ChaosWorld(plan) as world:
-        play = Play(world, operators)
+        play = BatchPlay(world) if plan.batch and operators is runflow_operator else Play(world, operators)
         problems = []
         try:
             play.run()

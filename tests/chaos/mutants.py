@@ -25,6 +25,7 @@ from airflow_provider_runflow.runs import engine as engines
 from airflow_provider_runflow.runs import identity, resolution
 from airflow_provider_runflow.runs.engine import RunEngine
 from airflow_provider_runflow.runs.journal import Record
+from airflow_provider_runflow.stores.task_state_log import TaskStateLog
 from tests.chaos.judge import Verdict, try_plan
 from tests.chaos.plan import Plan, make_plan
 
@@ -39,11 +40,13 @@ class Mutant:
     :param name: what is gone.
     :param apply: replaces it.
     :param hunted_by: the classes of trials that need this fence.
+    :param batches: only trials of batch tasks do.
     """
 
     name: str
     apply: Callable[[], Any]
     hunted_by: tuple[str, ...]
+    batches: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def hunt(mutant: Mutant, first_seed: int = 1, patience: int = PATIENCE) -> Catch
     with mutant.apply():
         for seed in range(first_seed, first_seed + patience * 20):
             plan = make_plan(seed)
-            if plan.fences_name not in mutant.hunted_by or not _may_tell(plan):
+            if plan.fences_name not in mutant.hunted_by or not _may_tell(plan) or (mutant.batches and not plan.batch):
                 continue
             trials += 1
             verdict = try_plan(plan)
@@ -169,6 +172,17 @@ def _distrusts_the_key() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _batch_without_its_journal() -> Iterator[None]:
+    """A batch does not read what an earlier try recorded."""
+
+    def load(self: TaskStateLog) -> None:
+        self._loaded = True
+
+    with mock.patch.object(TaskStateLog, "load", load):
+        yield
+
+
 MUTANTS = (
     Mutant(
         "no idempotency key", _no_key, ("the list is refused", "the list is days behind", "no journal, the list lags")
@@ -177,6 +191,7 @@ MUTANTS = (
     Mutant("the journal written after the POST", _journal_after_the_post, ("no fence", "the key is ignored")),
     Mutant("the client retries unknown POSTs", _client_retries_unknown_posts, ("the key is ignored",)),
     Mutant("try_number in the key", _try_number_in_the_key, ("the list is refused", "the list is days behind")),
+    Mutant("a batch without its journal", _batch_without_its_journal, ("the list is refused",), batches=True),
     Mutant("the key distrusted after two seconds", _distrusts_the_key, ("the list is refused",)),
 )
 

@@ -67,6 +67,8 @@ class Plan:
 
     :param fences_name: the class that it belongs to.
     :param finale: what people do once the pictures are there.
+    :param batch: how many items one batch task has; 0: single tasks.
+    :param churn: items come and go between its tries.
     :param rules: the emulator's faults.
     :param outages: when nothing can be reached, in seconds from the start.
     :param store_faults: how often a write or read of the task state store fails.
@@ -81,6 +83,8 @@ class Plan:
     run_id: str = RUN_IDS[0]
     task_id: str = TASK_IDS[0]
     mapped: int = 0
+    batch: int = 0
+    churn: bool = False
     keyed: bool = False
     num_images: int = 1
     deferrable: bool = False
@@ -116,6 +120,9 @@ CLASSES: tuple[tuple[str, int, Callable[[Random], Fences]], ...] = (
     ("no journal, the list is refused", 4, lambda dice: Fences(journal=False, lists=False)),
     ("no fence", 4, lambda dice: Fences(lists=False, key_hours=2, journal=dice.random() < 0.5)),
 )
+#: How many of the trials are of one batch task, and of how many items.
+BATCHES = 0.06
+BATCH_SIZES = (1, 2, 3, 3, 5, 8, 12, 20, 50, 200)
 #: Its requests can be told from none: it must stop, never pay.
 NO_FENCE = "no fence"
 
@@ -150,6 +157,9 @@ def make_plan(seed: int) -> Plan:
         strike=dice.choice((0.0, 0.3, 0.6, 0.9)),
         jump_hours=dice.choice((0.1, 0.1, 0.1, 5, 40)),
     )
+    if dice.random() < BATCHES:
+        size = dice.choice(BATCH_SIZES)
+        plan = replace(plan, batch=size, churn=dice.random() < 0.4, mapped=0, keyed=True, finale=_finale(dice, size))
     return _sensible(plan)
 
 
@@ -206,6 +216,11 @@ def _sensible(plan: Plan) -> Plan:
     if plan.reuse_within == "retries" and (not fences.journal or fences.forgets):
         # Nothing tells a clear of a failed task from an order for a new picture: let it retry on.
         changes["retries"] = 30
+    if plan.batch and plan.reuse_within == "retries":
+        # Which items a clear buys anew is then a matter of each item's own go.
+        changes |= {"retries": 30, "finale": tuple(step for step in plan.finale if step == "again")}
+    if plan.batch and plan.drift:
+        changes["churn"] = False
     if plan.mapped and fences.lag > 60 and "shift" in plan.finale:
         # Which request had which index before is told by the list alone; one that never shows it is no help.
         changes["keyed"] = True

@@ -215,13 +215,17 @@ class Play:
             if number == CALM_AFTER:
                 self.world.calm_down()
             seat.attempt = attempt
-            seat.asked.setdefault(want, self.world.now())
-            self.asked.setdefault(want.name, set()).add(self._buy(seat, want))
+            self.note(seat, want)
             end = self._attempt(seat, want, struck=number < CALM_AFTER)
-            if self._is_over(seat, want, end):
+            if self.is_over(seat, want, end):
                 return
             attempt = self._next(seat, want, end)
         raise Stuck(f"{want}: {ATTEMPTS} attempts, the last one {end.state}: {end.error}")
+
+    def note(self, seat: Seat, want: Want) -> None:
+        """Note that something is asked for."""
+        seat.asked.setdefault(want, self.world.now())
+        self.asked.setdefault(want.name, set()).add(self._buy(seat, want))
 
     def _first_attempt(self, seat: Seat, want: Want) -> Attempt:
         if seat.attempt is None:
@@ -242,7 +246,7 @@ class Play:
             return (want,)
         return (want, seat.run_id) if reuse == "dag_run" else (want, seat.run_id, seat.index, seat.goes)
 
-    def _is_over(self, seat: Seat, want: Want, end: End) -> bool:
+    def is_over(self, seat: Seat, want: Want, end: End) -> bool:
         assert seat.attempt is not None
         if end.state == "success":
             seat.done = True

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -134,15 +135,32 @@ class Listener:
         raise structlog.DropEvent
 
 
+class _Handler(logging.Handler):
+    """Hands the lines of ordinary loggers to a listener."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self._listener = listener
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._listener.lines.append(record.getMessage())
+
+
 @contextlib.contextmanager
 def listening(listener: Listener) -> Iterator[None]:
     """Let every log line go to a listener, and nowhere else."""
     before = structlog.get_config()
     processors = [structlog.stdlib.PositionalArgumentsFormatter(), listener]
     structlog.configure(**{**before, "processors": processors, "cache_logger_on_first_use": False})
+    # The watcher has no task, so it writes to a logger of its own.
+    ours, handler = logging.getLogger("airflow_provider_runflow"), _Handler(listener)
+    ours.addHandler(handler)
+    ours.propagate = False
     try:
         yield
     finally:
+        ours.removeHandler(handler)
+        ours.propagate = True
         structlog.configure(**before)
 
 

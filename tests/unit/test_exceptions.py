@@ -63,6 +63,7 @@ AFTER = {
     "RunFailedError": "default",
     "RunBilledError": "never",
     "RunBlockedError": "never",
+    "RunInvalidError": "never",
     "RunCancelledError": "never",
     "RunUnreachableError": "never",
     "RunTimeoutError": "default",
@@ -70,6 +71,8 @@ AFTER = {
     "RunPartialError": "never",
     "LandingError": "default",
     "OutputsGoneError": "never",
+    "BatchError": "default",
+    "BatchEndedError": "never",
 }
 # Whether a callback is believed moves no money: the run can always be read.
 CALLBACKS = {

@@ -20,10 +20,13 @@ from airflow_provider_runflow.get_provider_info import CONFIG, CONN_FIELDS, UI_F
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.models.gpt_image_2 import GptImage2Input
 from airflow_provider_runflow.operators.base import RunflowRunOperator
+from airflow_provider_runflow.operators.batch import RunflowBatchOperator
+from airflow_provider_runflow.operators.common import RunflowBaseOperator
 from airflow_provider_runflow.operators.references import TakesReferences
 from tests.unit.hooks.connections import READERS, VARIABLE, as_json
 
 INFO = get_provider_info()
+BASES = (RunflowBaseOperator, RunflowRunOperator, RunflowBatchOperator, TakesReferences)
 ROOT = Path(airflow_provider_runflow.__file__).parents[1]
 AIRFLOW = tuple(int(part) for part in metadata.version("apache-airflow-core").split(".")[:2])
 # The providers that name the other ends of transfers.
@@ -46,9 +49,9 @@ def public_operators(module: str) -> list[type]:
         each
         for each in vars(import_module(module)).values()
         if isinstance(each, type)
-        and issubclass(each, RunflowRunOperator)
+        and issubclass(each, RunflowBaseOperator)
         and each.__module__ == module
-        and each not in (RunflowRunOperator, TakesReferences)
+        and each not in BASES
     ]
 
 

@@ -290,7 +290,7 @@ def test_whatever_the_axes_keys_are_unique_and_stay_when_another_value_comes(see
 
 
 def test_the_parameters_are_those_of_the_operators() -> None:
-    from airflow_provider_runflow.operators import base, flux, gpt_image_1_5, gpt_image_2, runflow
+    from airflow_provider_runflow.operators import base, common, flux, gpt_image_1_5, gpt_image_2, runflow
 
     found = {"alt_text", "variation"}
     for module in (flux, gpt_image_1_5, gpt_image_2, runflow):
@@ -298,5 +298,7 @@ def test_the_parameters_are_those_of_the_operators() -> None:
             if issubclass(value, base.RunflowRunOperator):
                 found |= set(value.input_fields)
     assert set(PARAMETERS) == found
-    assert set(TASK_PARAMETERS) <= set(inspect.signature(base.RunflowRunOperator.__init__).parameters)
+    bases = (base.RunflowRunOperator, common.RunflowBaseOperator)
+    of_the_task = {name for each in bases for name in inspect.signature(each.__init__).parameters}
+    assert set(TASK_PARAMETERS) <= of_the_task
     assert not set(TASK_PARAMETERS) & found

@@ -114,6 +114,17 @@ class TestIdentity:
         assert replace(account, organization_id="org-1").identity == "https://api.runflow.io#org-1"
         assert replace(account, api_key="rf_rotated").identity == account.identity
 
+    def test_ways_into_the_api_differ_by_host_organisation_and_key_and_not_by_name(self) -> None:
+        account = Account("https://api.runflow.io", KEY, name="Connection 'a'")
+        others = [
+            replace(account, base_url="https://eu.runflow.io"),
+            replace(account, organization_id="org-1"),
+            replace(account, api_key="rf_rotated"),
+        ]
+        assert len({each.access for each in (account, *others)}) == 4
+        assert replace(account, name="Connection 'b'").access == account.access
+        assert KEY not in account.access
+
     def test_plain_http_is_acceptable_for_downloads_only_if_the_connection_uses_it(self) -> None:
         assert Account("http://127.0.0.1:8080", KEY).allows_http
         assert not Account("https://api.runflow.io", KEY).allows_http

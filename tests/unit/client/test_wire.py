@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airflow_provider_runflow.client.wire import Page, Run, output_urls
+from airflow_provider_runflow.client.wire import Page, Row, Rows, Run, output_urls, read_row, read_rows
 from tests.unit.client.fakes import RUN_ID
 
 URL = "https://bucket.s3.eu-central-1.amazonaws.com/outputs/a.png?X-Amz-Signature=secret"
@@ -250,3 +250,35 @@ class TestAPage:
         # Dropping a row would hide a paid run from the look-up, and the request would be bought again.
         with pytest.raises(ValidationError):
             Page.model_validate(odd)
+
+
+class TestRowsForPolling:
+    def test_say_the_same_as_the_whole_run(self) -> None:
+        row, whole = read_row(FULL), Run.model_validate(FULL)
+        assert row == Row(whole.id, whole.status_code, whole.created_at, whole.client_ref)
+
+    @pytest.mark.parametrize(
+        ("data", "row"),
+        [
+            ({"run_id": "r", "status_code": "canceled"}, Row("r", "cancelled")),
+            ({"id": None, "run_id": "r", "status_code": "new"}, Row("r", "new")),
+            ({"id": "r", "status_code": "running", "created_at": "yesterday"}, Row("r", "running")),
+            ({"id": "r", "status_code": None}, None),
+            ({"id": "", "status_code": "running"}, None),
+            ({"id": 7, "status_code": "running"}, None),
+            ("r", None),
+        ],
+    )
+    def test_are_as_lenient_as_can_be(self, data: Any, row: Row | None) -> None:
+        assert read_row(data) == row
+
+    def test_one_that_cannot_be_read_does_not_spoil_the_page(self) -> None:
+        page = read_rows({"items": [{"id": "r", "status_code": "running"}, {"id": "s"}], "next": None, "next_pq": "c"})
+        assert page == Rows([Row("r", "running")], "c")
+
+    @pytest.mark.parametrize("data", [None, [], {}, {"items": None}, {"items": [{"id": "r"}]}])
+    def test_a_page_of_which_nothing_can_be_read_is_none(self, data: Any) -> None:
+        assert read_rows(data) is None
+
+    def test_a_page_without_runs_is_one(self) -> None:
+        assert read_rows({"items": []}) == Rows([], None)

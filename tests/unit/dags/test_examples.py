@@ -103,20 +103,22 @@ def test_the_hero_lands_under_the_day_it_ran_however_it_was_started(
     assert len(landed) == 1
 
 
-def test_the_brief_makes_one_shot_for_each_product_and_locale() -> None:
-    shots = load("product_variants").shots()
-    assert len(shots) == 8
-    assert len({shot["item_key"] for shot in shots}) == 8
-    assert all(shot["prompt"].count("'") >= 2 for shot in shots)
-
-
-def test_a_shot_lands_under_the_name_of_what_it_shows(runflow: Emulator, airflow: Airflow, tmp_path: Path) -> None:
-    mapped = load_dag("product_variants").get_task("variant")
-    shot = load("product_variants").shots()[0]
-    outcome = airflow.finish(mapped.unmap(shot), map_index=0)
-    assert outcome.state == "success"
-    (picture,) = tmp_path.rglob("*.webp")
-    assert picture.name.startswith("variant-kettle_en-GB-")
+def test_a_brief_is_made_by_one_task_and_reported_item_by_item(
+    runflow: Emulator, airflow: Airflow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runflow.add_fault(route="create", prompt_contains="Scharf wie nie", outcome="blocked")
+    dag = load_dag("product_variants")
+    made = airflow.finish(dag.get_task("variants"))
+    assert made.state == "success", made.error
+    assert len(runflow.runs) == 8
+    pictures = sorted(path.relative_to(tmp_path / "products" / "2026-03-02") for path in tmp_path.rglob("*.webp"))
+    assert len(pictures) == 7
+    assert str(pictures[-1]).startswith("knife/en-GB-")
+    report = dag.get_task("report")
+    outcome = airflow.finish(report)
+    assert outcome.state == "success", outcome.error
+    assert airflow.xcom(report) == {"wanted": 8, "made": 7}
+    assert "knife_de-DE: MISSING, blocked: " in capsys.readouterr().out
 
 
 def test_a_run_is_submitted_sensed_and_landed_by_three_tasks(

@@ -17,7 +17,7 @@ import httpx
 from airflow_provider_runflow.client.storage import StorageClient
 from airflow_provider_runflow.exceptions import DestinationError
 from airflow_provider_runflow.landing.job import Job
-from airflow_provider_runflow.landing.store import NameTaken, Stat, dump_json, load_json
+from airflow_provider_runflow.landing.store import NO_TAGS, NameTaken, Stat, dump_json, load_json
 
 RUN = "019e2f6a-1111-7222-8333-444455556666"
 HOST = "https://bucket.storage.example"
@@ -135,6 +135,7 @@ class MemoryStore:
         self.knows_hashes = knows_hashes
         self.objects: dict[str, bytes] = {}
         self.types: dict[str, str] = {}
+        self.tags: dict[str, dict[str, str]] = {}
         self.calls: list[tuple[str, str]] = []
         self.refuse: dict[str, Exception] = {}
 
@@ -161,7 +162,20 @@ class MemoryStore:
             raise DestinationError(f"no {name}")
         return sha(self.objects[name])
 
-    def put_file(self, name: str, path: Path, *, content_type: str, sha256: str, replace: bool) -> None:
+    def names(self, limit: int) -> list[str] | None:
+        self._note("names", "")
+        return list(self.objects) if len(self.objects) <= limit else None
+
+    def put_file(
+        self,
+        name: str,
+        path: Path,
+        *,
+        content_type: str,
+        sha256: str,
+        replace: bool,
+        tags: Mapping[str, str] = NO_TAGS,
+    ) -> None:
         self._note("put_file", name)
         if name in self.objects and not replace:
             data = self.objects[name]
@@ -169,6 +183,7 @@ class MemoryStore:
         self.objects[name] = path.read_bytes()
         assert sha(self.objects[name]) == sha256
         self.types[name] = content_type
+        self.tags[name] = dict(tags)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         self._note("read_json", name)
@@ -177,6 +192,16 @@ class MemoryStore:
     def put_json(self, name: str, data: Mapping[str, Any]) -> None:
         self._note("put_json", name)
         self.objects[name] = dump_json(data)
+
+    def read_document(self, name: str, max_bytes: int) -> bytes | None:
+        self._note("read_document", name)
+        raw = self.objects.get(name)
+        return None if raw is None or len(raw) > max_bytes else raw
+
+    def put_document(self, name: str, raw: bytes, *, content_type: str) -> None:
+        self._note("put_document", name)
+        self.objects[name] = raw
+        self.types[name] = content_type
 
     def pictures(self) -> Iterator[str]:
         return (name for name in sorted(self.objects) if not name.endswith(".json"))

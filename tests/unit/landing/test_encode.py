@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 
 import pytest
-from PIL import Image, JpegImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin
 
 from airflow_provider_runflow.landing.encode import BEST, FULL_COLOUR, WORST, encode
 from airflow_provider_runflow.landing.frames import DerivativeError
@@ -111,3 +112,24 @@ def test_a_profile_that_goes_along_is_in_the_file(format: str) -> None:
     made = encode(quarters(64, 64), format, max_bytes=None, quantize=False, profile=b"some profile")
     with Image.open(io.BytesIO(made.data)) as back:
         assert back.info["icc_profile"] == b"some profile"
+
+
+@pytest.mark.parametrize("room", [4_000_000, -10_000_000], ids=["with room", "without"])
+def test_grain_that_needs_more_than_a_byte_per_pixel_is_written_all_the_same(
+    room: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("airflow_provider_runflow.landing.encode._ROOM", room)
+    noise = Image.frombytes("RGB", (400, 300), random.Random(1).randbytes(400 * 300 * 3))
+    made = encode(noise, "jpeg", max_bytes=None, quantize=False, profile=None)
+    assert len(made.data) > 400 * 300
+    assert source_type(made.data) == DIGITAL_SOURCE_TYPE
+    if room > 0:
+        # libjpeg itself would complain there, in the middle of the task's log.
+        assert capfd.readouterr().err == ""
+        assert len(encode(noise, "jpeg", max_bytes=100_000, quantize=False, profile=None).data) <= 100_000
+    assert ImageFile.MAXBLOCK == 65_536
+
+
+def test_what_pillow_cannot_write_is_an_error_of_ours() -> None:
+    with pytest.raises(DerivativeError, match=r"cannot be written as webp \(\w+"):
+        encode(Image.new("RGB", (20_000, 1)), "webp", max_bytes=None, quantize=False, profile=None)

@@ -13,12 +13,12 @@ import pytest
 
 from airflow_provider_runflow.emulator import Emulator, VirtualClock, emulator_transport
 from airflow_provider_runflow.hooks.runflow import RunflowHook
-from airflow_provider_runflow.operators.base import RunflowRunOperator
-from airflow_provider_runflow.operators.gpt_image_2 import GptImage2Operator
+from airflow_provider_runflow.operators.common import RunflowBaseOperator
+from airflow_provider_runflow.operators.gpt_image_2 import GptImage2BatchOperator, GptImage2Operator
 from tests.harness import Airflow, Outcome, in_dag
 
 KEY = "rf_live_unit_test_key"
-Kind = TypeVar("Kind", bound=RunflowRunOperator)
+Kind = TypeVar("Kind", bound=RunflowBaseOperator)
 
 
 @dataclass
@@ -34,6 +34,12 @@ class World:
     def operator(self, **changes: Any) -> GptImage2Operator:
         """A hero image; each parameter can be changed."""
         return self.operator_of(GptImage2Operator, **{"prompt": "a cat", "quality": "low", **changes})
+
+    def batch(self, requests: Any, **changes: Any) -> GptImage2BatchOperator:
+        """A campaign: a list of items, or keys of items that ask for a picture each; each parameter can be changed."""
+        if isinstance(requests, (list, tuple)):
+            requests = [named(each) if isinstance(each, str) else each for each in requests]
+        return self.operator_of(GptImage2BatchOperator, **{"requests": requests, "quality": "low", **changes})
 
     def operator_of(self, kind: type[Kind], /, **facts: Any) -> Kind:
         """A task of any operator, that lands in this world, in its mode; `native`: what a template gives has a type."""
@@ -52,6 +58,11 @@ class World:
     def clear(self, outcome: Outcome) -> Outcome:
         return self.airflow.settle(self.airflow.clear(outcome))
 
+    def again(self, outcome: Outcome, task: Any) -> Outcome:
+        """The next try, with what the DAG file says now."""
+        attempt = outcome.attempt
+        return self.run(task, try_number=attempt.try_number + 1, max_tries=attempt.max_tries, run_id=attempt.run_id)
+
     def result(self, outcome: Outcome) -> dict[str, Any]:
         attempt = outcome.attempt
         value: dict[str, Any] = self.airflow.xcom(attempt.task, run_id=attempt.run_id, map_index=attempt.map_index)
@@ -67,11 +78,28 @@ class World:
         return int(self.emulator.ledger(self.clock.now())["requests"]["POST create"])
 
     def files(self, pattern: str = "*") -> list[str]:
-        """Names below the destination, without sidecars."""
-        return sorted(p.name for p in self.destination.rglob(pattern) if p.is_file() and p.suffix != ".json")
+        """Names below the destination, without sidecars and manifests."""
+        found = (p for p in self.destination.rglob(pattern) if p.is_file())
+        return sorted(p.name for p in found if p.suffix not in (".json", ".jsonl"))
 
     def sidecars(self) -> list[dict[str, Any]]:
-        return [json.loads(p.read_text()) for p in sorted(self.destination.rglob("*.json"))]
+        found = sorted(self.destination.rglob("*.json"))
+        return [json.loads(p.read_text()) for p in found if not p.name.startswith("manifest")]
+
+    def rows(self, name: str = "manifest.jsonl") -> dict[str, dict[str, Any]]:
+        """What the manifest says of each item, by key."""
+        lines = (self.destination / name).read_text().splitlines()
+        return {row["key"]: row for row in map(json.loads, lines)}
+
+    def summary(self, name: str = "manifest.json") -> dict[str, Any]:
+        """The totals beside it."""
+        told: dict[str, Any] = json.loads((self.destination / name).read_text())
+        return told
+
+
+def named(key: str) -> dict[str, Any]:
+    """An item that asks for a picture of its key."""
+    return {"key": key, "prompt": f"a picture of {key}"}
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "deferrable"])

@@ -20,6 +20,7 @@ from airflow_provider_runflow.exceptions import (
     RunBilledError,
     RunBlockedError,
     RunCancelledError,
+    RunInvalidError,
     RunUnreachableError,
     ServiceUnavailableError,
     SubmissionUncertainError,
@@ -126,13 +127,19 @@ class TestARecordedRun:
         assert first != second
 
     @pytest.mark.parametrize(
-        ("code", "message"),
-        [("CONTENT_POLICY_VIOLATION", None), ("FAILED", "Blocked by moderation"), ("INVALID_INPUT", "bad size")],
+        ("code", "message", "kind"),
+        [
+            ("CONTENT_POLICY_VIOLATION", None, RunBlockedError),
+            ("FAILED", "Blocked by moderation", RunBlockedError),
+            ("INVALID_INPUT", "bad size", RunInvalidError),
+        ],
     )
-    def test_one_that_was_blocked_is_never_tried_again(self, world: World, code: str, message: str | None) -> None:
+    def test_one_that_was_blocked_or_refused_is_never_tried_again(
+        self, world: World, code: str, message: str | None, kind: type[Exception]
+    ) -> None:
         world.attempt()
         world.api.set_status("failed", failure_code=code, failure_message=message)
-        with pytest.raises(RunBlockedError, match=r"Failed runs are not billed.*would fail again"):
+        with pytest.raises(kind, match=r"Failed runs are not billed.*would fail again"):
             world.attempt()
         assert len(world.api.posts) == 1
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,11 +203,12 @@ class TestMetadata:
         ]
         assert bodies[0] == bodies[1]
 
-    def test_it_names_the_take_and_where_no_journal_does_the_go(self) -> None:
-        scope = make_scope("dag_run", namespace="n", task=TASK)
+    def test_it_names_the_take_and_where_no_journal_does_the_go_and_the_clears(self) -> None:
+        scope = make_scope("dag_run", namespace="n", task=replace(TASK, go=4, clears=2))
         take = Request(REQUEST.model, REQUEST.input, "2")
-        assert run_metadata(scope, take, 0, None, go=4)["airflow"].items() >= {"variation": "2", "go": 4}.items()
-        assert not {"variation", "go"} & run_metadata(scope, REQUEST, 0, None)["airflow"].keys()
+        told = run_metadata(scope, take, 0, None, with_go=True)["airflow"]
+        assert told.items() >= {"variation": "2", "go": 4, "clears": 2}.items()
+        assert not {"variation", "go", "clears"} & run_metadata(scope, REQUEST, 0, None)["airflow"].keys()
 
     def test_the_users_own_airflow_key_is_an_error(self) -> None:
         scope = make_scope("dag_run", namespace="n", task=TASK)

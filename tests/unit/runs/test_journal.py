@@ -62,7 +62,7 @@ def test_a_record_comes_back_from_json_as_it_was(kept: Record) -> None:
 def test_the_record_of_an_older_version_is_read() -> None:
     kept = Record.from_json(GOLDEN)
     assert (kept.run_id, kept.ordinal, kept.submitted_at) == ("run-1", 1, NOON + timedelta(seconds=1))
-    assert kept.to_json() == GOLDEN
+    assert kept.to_json() == {**GOLDEN, "labels": None, "alt_text": None}
     newer = ("unsure", "since", "clears", "assets", "handed_over", "metadata")
     older = {name: value for name, value in GOLDEN.items() if name not in newer}
     assert Record.from_json(older) == kept

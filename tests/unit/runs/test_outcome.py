@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_runflow.exceptions import RunBilledError, RunBlockedError, RunFailedError
+from airflow_provider_runflow.exceptions import RunBilledError, RunBlockedError, RunFailedError, RunInvalidError
 from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, not_delivered
 from tests.unit.runs.engine_world import CENTS, run
 
@@ -16,7 +16,7 @@ from tests.unit.runs.engine_world import CENTS, run
         ("CONTENT_POLICY_VIOLATION", "no", RunBlockedError),
         ("moderation_blocked", None, RunBlockedError),
         (None, "Your request was rejected by the safety system", RunBlockedError),
-        ("INVALID_INPUT", "bad size", RunBlockedError),
+        ("INVALID_INPUT", "bad size", RunInvalidError),
         ("PROVIDER_TIMEOUT", "the provider took too long", RunFailedError),
         ("INTERNAL", None, RunFailedError),
         (None, None, RunFailedError),
@@ -27,7 +27,7 @@ def test_only_what_lies_in_the_request_is_never_retried(
 ) -> None:
     failure = failure_of(run("failed", failure_code=code, failure_message=message))
     assert type(failure) is kind
-    assert failure.retry == ("never" if kind is RunBlockedError else "default")
+    assert failure.retry == ("default" if kind is RunFailedError else "never")
 
 
 def test_a_failure_says_what_happened_where_and_that_it_was_not_billed() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from airflow_provider_runflow.client.sync import RunflowClient
 from airflow_provider_runflow.emulator import Emulator, VirtualClock, emulator_transport
 from airflow_provider_runflow.hooks.runflow import RunflowHook
-from airflow_provider_runflow.triggers.run_completion import RunCompletionTrigger
+from airflow_provider_runflow.triggers.run_completion import WATCHERS, RunCompletionTrigger
 from tests.harness import Airflow
 
 KEY = "rf_svc_unit_test_key"
@@ -242,6 +243,164 @@ class TestSeveralRuns:
         other = world.another()
         kill(world.trigger(run_id=[world.run_id, other], cancel_on_kill=True), "failed")
         assert world.status == RunflowHook().get_run(other).status_code == "cancelled"
+
+
+class TestAGroup:
+    def buy(self, world: World, *outcomes: str | None) -> list[str]:
+        """Submit runs with one client_ref, those first that end unusually; give their ids."""
+        for outcome in outcomes:
+            if outcome:
+                world.emulator.add_fault(route="create", outcome=outcome, times=1, client_ref="campaign")
+        given = {"prompt": "a cat", "quality": "low"}
+        create = RunflowHook().create_run
+        return [create("openai/gpt-image-2", given, client_ref="campaign").id for _ in outcomes]
+
+    def trigger(self, world: World, **changes: Any) -> RunCompletionTrigger:
+        facts = {"run_id": "", "client_ref": "campaign", "since": world.clock.now().timestamp(), "count": 3}
+        return world.trigger(**{**facts, **changes})
+
+    def test_needs_no_ids_where_all_carry_one_client_ref(self, world: World) -> None:
+        self.buy(world, "failed", None, None)
+        assert events(self.trigger(world)) == [
+            {
+                "status": "finished",
+                "reason": "terminal",
+                "run_id": None,
+                "run_status": None,
+                "counts": {"failed": 1, "succeeded": 2},
+            }
+        ]
+
+    def test_at_the_deadline_one_that_goes_on_is_named(self, world: World) -> None:
+        stuck, *_ = self.buy(world, "stuck", None, None)
+        (event,) = events(self.trigger(world, deadline=world.clock.now().timestamp() + 100))
+        assert (event["status"], event["run_id"], event["run_status"]) == ("timed_out", stuck, "running")
+        assert event["counts"] == {"running": 1, "succeeded": 2}
+
+    def test_with_ids_waits_for_these_alone(self, world: World) -> None:
+        _, *ids = self.buy(world, "stuck", None, None)
+        (event,) = events(self.trigger(world, run_id=ids))
+        assert (event["status"], event["counts"]) == ("finished", {"succeeded": 2})
+
+    def test_runs_of_an_earlier_go_are_not_waited_for(self, world: World) -> None:
+        self.buy(world, "stuck")
+        world.clock.advance(3600)
+        self.buy(world, None)
+        (event,) = events(self.trigger(world, count=1))
+        assert event["counts"] == {"succeeded": 1}
+
+    def test_can_end_the_task_from_here(self, world: World) -> None:
+        self.buy(world, None, None, None)
+        assert type(first_event(self.trigger(world, end_from_trigger=True))) is TaskSuccessEvent
+
+    def test_comes_back_from_its_arguments_as_it_was(self, world: World) -> None:
+        path, kwargs = self.trigger(world, since=7.0).serialize()
+        assert kwargs.items() >= {"client_ref": "campaign", "count": 3, "since": 7.0}.items()
+        assert RunCompletionTrigger(**kwargs).serialize() == (path, kwargs)
+        assert json.loads(json.dumps(kwargs)) == kwargs
+
+    def test_a_person_who_ended_the_task_ends_the_runs_that_go_on(self, world: World) -> None:
+        world.emulator.add_fault(route="create", outcome="stuck", prompt_contains="another")
+        hook = RunflowHook()
+        first = hook.create_run("openai/gpt-image-2", {"prompt": "another"}, client_ref="campaign").id
+        foreign = hook.create_run("openai/gpt-image-2", {"prompt": "another"}, client_ref="other").id
+        self.buy(world, None)
+        world.clock.advance(100)
+        since = world.clock.now().timestamp() - 100
+        kill(self.trigger(world, cancel_on_kill=True, since=since), "failed")
+        assert hook.get_run(first).status_code == "cancelled"
+        assert hook.get_run(foreign).status_code == "running"
+
+    def test_that_cannot_be_listed_is_not_cancelled_and_nothing_is_raised(self, world: World) -> None:
+        (run_id,) = self.buy(world, "stuck")
+        world.emulator.add_fault(route="list", effect="status", status=403)
+        kill(self.trigger(world, cancel_on_kill=True), "failed")
+        assert RunflowHook().get_run(run_id).status_code != "cancelled"
+
+    def test_needs_ids_or_a_client_ref_and_no_more_than_500_ids(self, world: World) -> None:
+        for wrong in ({"run_id": "", "client_ref": None}, {"run_id": ["r"] * 501}):
+            with pytest.raises(ValueError, match="must be 1-500"):
+                self.trigger(world, **wrong)
+
+
+# As version 0.1 wrote them to the metadata database: a triggerer that was upgraded meanwhile must load them.
+OLDER_ARGUMENTS: list[dict[str, Any]] = [
+    {
+        "run_id": "019e1f00-0000-7000-8000-000000000001",
+        "runflow_conn_id": "runflow_default",
+        "poll_interval": 5.0,
+        "deadline": 1795343400.0,
+        "not_before": 1795341605.0,
+        "cancel_on_kill": True,
+        "end_from_trigger": False,
+    },
+    {
+        "run_id": ["019e1f00-0000-7000-8000-000000000001", "019e1f00-0000-7000-8000-000000000002"],
+        "runflow_conn_id": "runflow_default",
+        "poll_interval": 60.0,
+        "deadline": 1795343400.0,
+        "not_before": 0.0,
+        "cancel_on_kill": False,
+        "end_from_trigger": True,
+    },
+]
+
+
+@pytest.mark.parametrize("kwargs", OLDER_ARGUMENTS)
+def test_what_an_older_version_serialised_is_loaded_and_written_as_it_was(kwargs: dict[str, Any]) -> None:
+    path, again = RunCompletionTrigger(**kwargs).serialize()
+    assert path == "airflow_provider_runflow.triggers.run_completion.RunCompletionTrigger"
+    assert again == kwargs
+
+
+def test_another_triggerer_that_takes_over_waits_on(world: World) -> None:
+    _, kwargs = world.trigger().serialize()
+
+    async def dies_while_it_waits() -> None:
+        waiting = asyncio.ensure_future(anext(RunCompletionTrigger(**kwargs).run()))  # type: ignore[arg-type]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(dies_while_it_waits())
+    assert events(RunCompletionTrigger(**kwargs))[0]["status"] == "finished"
+    assert len(WATCHERS) == 0
+
+
+def test_all_triggers_of_a_triggerer_share_their_calls(world: World) -> None:
+    triggers = [world.trigger(run_id=world.another()) for _ in range(40)]
+
+    async def fire_all() -> list[TriggerEvent]:
+        return list(await asyncio.gather(*(anext(trigger.run()) for trigger in triggers)))
+
+    before = world.emulator.ledger(world.clock.now())["requests"]
+    fired_events = asyncio.run(asyncio.wait_for(fire_all(), 20))
+    requests = world.emulator.ledger(world.clock.now())["requests"]
+    assert {event.payload["status"] for event in fired_events} == {"finished"}
+    assert requests["GET list"] + requests["GET run"] - before["GET run"] <= 10
+
+
+def test_what_goes_wrong_stands_in_the_log_of_the_task_that_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.emulator.add_fault(route="get", effect="status", status=503)
+    who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
+    heard: list[tuple[str, str]] = []
+    triggers = {name: world.trigger(run_id=world.another()) for name in ("ada", "bob")}
+
+    async def fire(name: str) -> None:
+        who.set(name)
+        trigger = triggers[name]
+        monkeypatch.setattr(trigger.log, "warning", lambda text: heard.append((who.get(), text)), raising=False)
+        await anext(trigger.run())  # type: ignore[arg-type]
+
+    async def fire_both() -> None:
+        await asyncio.gather(*map(fire, triggers))
+
+    asyncio.run(asyncio.wait_for(fire_both(), 20))
+    assert {name for name, _ in heard} == {"ada", "bob"}
+    assert all(str(triggers[name].run_id) in text for name, text in heard)
 
 
 class TestEndingFromTheTrigger:
