@@ -310,6 +310,7 @@ def show(demo: Demo, airflow: AirflowStack) -> bool:
     print(f"Contact sheet  {demo.page}")
     if not demo.choices.once:
         print(f"Airflow        {airflow.url}/dags/product_variants")
+        print(f"Pictures page  {airflow.url}/plugin/runflow-pictures")
     return not wrong
 
 

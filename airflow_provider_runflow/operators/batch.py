@@ -224,7 +224,7 @@ class RunflowBatchOperator(RunflowBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Find or buy the run of each item, wait for them, land them; or defer."""
-        with airflow_errors(self, lambda: self._bought(context), context), self._task(context) as task:
+        with self._errors(context), self._task(context) as task:
             task.submit()
             return self._go_on(context, task, None)
 
@@ -263,6 +263,9 @@ class RunflowBatchOperator(RunflowBaseOperator):
         task: BatchTask | None = self.__dict__.get("_batch_task")
         if task is not None:
             task.kill(cancel=self.cancel_on_kill)
+
+    def _errors(self, context: Any, otherwise: str | None = None) -> AbstractContextManager[None]:
+        return airflow_errors(self, lambda: self._bought(context) or otherwise, context)
 
     def _task(self, context: Any) -> BatchTask:
         from airflow_provider_runflow.operators.batch_parts import make_batch_task

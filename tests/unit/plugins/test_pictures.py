@@ -24,7 +24,8 @@ LOADED = textwrap.dedent("""
         manager.initialize_fastapi_plugins(); manager.initialize_ui_plugins()
         apps, views, errors = manager.fastapi_apps, manager.external_views, manager.import_errors
     ours = [app for app in apps if app["url_prefix"] == "/runflow"]
-    print("FOUND", len(ours), sorted(v["destination"] for v in views if v["url_route"].startswith("runflow-")), dict(errors))
+    shown = sorted(view["destination"] for view in views if view["url_route"].startswith("runflow-"))
+    print("FOUND", len(ours), shown, dict(errors))
 """)
 
 
