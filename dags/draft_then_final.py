@@ -38,7 +38,7 @@ IDEA = "A cup of coffee on a wooden table, {mood}. The headline reads 'Slow coff
 
 
 @task(retries=2)
-def show_drafts(drafts: dict[str, Any]) -> str:
+def show_drafts(drafts: Any) -> str:
     """Make the body of the first request: each draft that landed, with its name."""
     rows = [row for row in read_manifest(drafts["manifest_uri"]) if row.images]
     return "\n\n".join(
@@ -48,7 +48,7 @@ def show_drafts(drafts: dict[str, Any]) -> str:
 
 
 @task(retries=2)
-def chosen_draft(drafts: dict[str, Any], choice: dict[str, Any]) -> list[str]:
+def chosen_draft(drafts: Any, choice: Any) -> list[str]:
     """Return the address of the draft that was chosen: the reference of the final."""
     (key,) = choice["chosen_options"]
     (row,) = [row for row in read_manifest(drafts["manifest_uri"]) if row.key == key]
@@ -58,13 +58,13 @@ def chosen_draft(drafts: dict[str, Any], choice: dict[str, Any]) -> list[str]:
 
 
 @task(retries=2)
-def show_final(final: dict[str, Any]) -> dict[str, str]:
+def show_final(final: Any) -> dict[str, str]:
     """Make the body of the second request, and keep what it shows: the picture that a yes is about."""
     return {"sha256": final["images"][0]["sha256"], "body": picture_markdown("final", "The final picture")}
 
 
 @task(retries=2)
-def publish(final: dict[str, Any], shown: dict[str, str], answer: dict[str, Any]) -> dict[str, Any]:
+def publish(final: Any, shown: Any, answer: Any) -> dict[str, Any]:
     """Copy the approved picture, and no other."""
     if answer["chosen_options"] != ["Approve"]:
         raise AirflowSkipException("the final was not approved")
@@ -97,10 +97,11 @@ with DAG(
         body="{{ ti.xcom_pull(task_ids='show_drafts') }}",
         options=list(MOODS),
     )
+    chosen: Any = chosen_draft(drafts.output, choose.output)
     final = GptImage2EditOperator(
         task_id="final",
         prompt="The same picture, finished for print: sharper, finer materials, the headline set in clean type",
-        references=chosen_draft(drafts.output, choose.output),
+        references=chosen,
         quality=QUALITY,
         destination=WEEK + "/final",
         deferrable=True,
