@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pytest
 
+from airflow_provider_runflow.pictures import picture_url
 from tests.unit.plugins.world import DAG_ID, RUN, SECRET_DAG, World, png, row, sha256
 
 MASTER = png()
@@ -192,6 +194,45 @@ class TestACraftedManifest:
         answer = world.get(f"/api/dags/{DAG_ID}/pictures", run_id=RUN).json()
         assert [card["status"] for card in answer["cards"]] == ["failed", "landed"]
         assert "cannot be read" in answer["troubles"][0]
+
+
+class TestThePictureOfNow:
+    """The address that bodies of approvals hold: by place, so that it shows what has landed by now."""
+
+    def now(
+        self, world: World, *, who: str = "ada", dag_id: str = DAG_ID, task_id: str = "hero", **params: object
+    ) -> Any:
+        return world.get(f"/dags/{dag_id}/picture", who=who, run_id=RUN, task_id=task_id, **params)
+
+    def test_it_is_the_one_at_that_place(self, world: World) -> None:
+        other = png(colour=(3, 3, 3))
+        world.landed(world.stored("a.png", MASTER), {**world.stored("b.png", other), "index": 1})
+        assert self.now(world).content == MASTER
+        assert self.now(world, index=1).content == other
+        assert self.now(world, index=2).status_code == 404
+
+    def test_of_a_batch_it_is_that_of_the_item(self, world: World) -> None:
+        other = png(colour=(3, 3, 3))
+        world.batch(
+            "cat", [row("cup", world.stored("cat/a.png", MASTER)), row("a/b", world.stored("cat/b.png", other))]
+        )
+        assert self.now(world, task_id="catalogue", key="a/b").content == other
+        assert self.now(world, task_id="catalogue", key="nothing").status_code == 404
+
+    def test_the_helpers_address_leads_to_it(self, world: World) -> None:
+        world.landed(world.stored("a.png", MASTER))
+        address = picture_url("hero", dag_id=DAG_ID, run_id=RUN).removeprefix("/runflow")
+        assert world.get(address).content == MASTER
+
+    def test_a_browser_asks_each_time_whether_it_is_still_the_one(self, world: World) -> None:
+        world.landed(world.stored("a.png", MASTER))
+        assert self.now(world).headers["cache-control"] == "private, no-cache"
+
+    def test_it_is_for_those_who_may_read_the_dag(self, world: World) -> None:
+        world.landed(world.stored("a.png", MASTER), dag_id=SECRET_DAG)
+        assert self.now(world, who="bob", dag_id=SECRET_DAG).content == MASTER
+        assert self.now(world, who="eve", dag_id=SECRET_DAG).status_code == 403
+        assert self.now(world, who="nobody", dag_id=SECRET_DAG).status_code == 401
 
 
 class TestThumbnails:
