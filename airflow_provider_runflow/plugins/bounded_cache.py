@@ -55,6 +55,12 @@ class BoundedCache(Generic[Value]):
                 with self._lock:
                     self._making.pop(key, None)
 
+    def drop(self, key: Hashable) -> None:
+        """Forget a value: it has turned out to be of no use."""
+        with self._lock:
+            if key in self._values:
+                self._weight -= self._values.pop(key)[1]
+
     def _found(self, key: Hashable) -> tuple[Value, int] | None:
         if key in self._values:
             self._values.move_to_end(key)
@@ -65,8 +71,8 @@ class BoundedCache(Generic[Value]):
         if weight > self._capacity:
             return
         with self._lock:
+            self._weight += weight - self._values.get(key, (value, 0))[1]
             self._values[key] = (value, weight)
-            self._weight += weight
             while self._weight > self._capacity:
                 _, (_, gone) = self._values.popitem(last=False)
                 self._weight -= gone

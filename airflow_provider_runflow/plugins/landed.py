@@ -27,7 +27,8 @@ from airflow_provider_runflow.plugins.bounded_cache import BoundedCache
 from airflow_provider_runflow.stores import S3_SCHEMES, parse_destination
 
 SCHEMES = S3_SCHEMES | {"gs", "gcs", "abfs", "abfss", "adl", "file"}
-MANIFESTS_BYTES = 128 * 1024 * 1024
+# As they lie in the store, about 20,000 items; taken apart they weigh several times as much.
+MANIFESTS_BYTES = 32 * 1024 * 1024
 STORES = 32
 
 
@@ -107,6 +108,8 @@ class Stores:
             store, root = self._stores.get(key, lambda: open_root(scheme, bucket, folder, conn_id))
             return store.read_document(f"{folder}{name}"[len(root) :], max_bytes)
         except RunflowError as error:
+            # Its connection may have been mended meanwhile: the next request reads it anew.
+            self._stores.drop(key)
             # The message names the connection and what it may do: for the server's log, not for every viewer.
             raise NotShown(502, "The store does not answer; the API server's log says more.") from error
 

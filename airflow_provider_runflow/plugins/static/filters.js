@@ -82,7 +82,7 @@ export class Filters {
     this.sort = el("select", { id: "filter-sort", onchange: changed },
       Object.entries(SORTS).map(([value, text]) => el("option", { value }, text)));
     this.clear = el("button", { type: "button", class: "quiet", onclick: () => this.reset() }, "Clear filters");
-    this.clear.disabled = true;
+    this.clear.hidden = true;
     this.form.append(
       el("div", { class: "field wide" }, el("label", { htmlFor: "filter-text" }, "Search"), this.text),
       ...fields,
@@ -114,7 +114,7 @@ export class Filters {
   changed() {
     this.wanted = { text: this.text.value.trim(), sort: this.sort.value };
     for (const [name, select] of Object.entries(this.selects)) this.wanted[name] = select.value || null;
-    this.clear.disabled = !this.isOn;
+    this.clear.hidden = !this.isOn;
     this.onChange(this.wanted);
   }
 

@@ -51,7 +51,8 @@ export class Sheet {
     let first = 0;
     for (const group of this.groups) {
       if (group.header) {
-        const room = top ? HEADER_HEIGHT : FIRST_HEADER_HEIGHT;
+        // On a narrow screen its two texts stand below each other.
+        const room = top ? HEADER_HEIGHT : FIRST_HEADER_HEIGHT + (width < 560 ? 22 : 0);
         this.rows.push({ top, height: room, group });
         top += room;
       }
@@ -103,7 +104,7 @@ export class Sheet {
 
   header(row) {
     const key = `header ${row.group.key}`;
-    return this.placed(key, `${row.group.signature ?? ""} ${row.top === 0}`, () => el("div", { class: row.top ? "group" : "group first" }, row.group.header()), 0, row.top);
+    return this.placed(key, `${row.group.signature ?? ""} ${row.top === 0}`, () => el("div", { class: "group" }, row.group.header()), 0, row.top, null, row.height);
   }
 
   card(row, at) {
@@ -125,7 +126,7 @@ export class Sheet {
     return this.placed(key, signature, make, at * (this.side + GAP), row.top, this.side);
   }
 
-  placed(key, signature, make, left, top, width) {
+  placed(key, signature, make, left, top, width, height) {
     let known = this.shown.get(key);
     if (!known || known.signature !== signature) {
       const hadFocus = known?.element.contains(document.activeElement);
@@ -137,6 +138,7 @@ export class Sheet {
     }
     const { style } = known.element;
     style.transform = `translate(${left}px, ${top}px)`;
+    if (height) style.height = `${height}px`;
     if (width) {
       style.width = `${width}px`;
       style.setProperty("--side", `${width}px`);

@@ -14,13 +14,19 @@ export function followTheme() {
   function apply() {
     const told = outside?.classList.contains("dark") ? "dark" : outside?.classList.contains("light") ? "light" : null;
     own.dataset.theme = told ?? outside?.dataset.theme ?? (dark.matches ? "dark" : "light");
-    // The page around it has a ground of its own, which no attribute tells.
-    const ground = outside ? window.parent.getComputedStyle(outside.ownerDocument.body).backgroundColor : "";
-    if (/^rgb\(/.test(ground)) own.style.setProperty("--ground", ground);
+    const ground = outside ? groundOf(outside) : null;
+    if (ground) own.style.setProperty("--ground", ground);
     else own.style.removeProperty("--ground");
   }
 
   apply();
   dark.addEventListener("change", apply);
   if (outside) new MutationObserver(apply).observe(outside, { attributeFilter: ["class", "data-theme", "style"] });
+}
+
+// The page around it has a ground of its own, which no attribute tells.
+function groundOf(root) {
+  const { body, defaultView } = root.ownerDocument;
+  const colours = [body, root].map((each) => defaultView.getComputedStyle(each).backgroundColor);
+  return colours.find((colour) => colour && !/^(transparent|rgba\(.*, 0\))$/.test(colour));
 }

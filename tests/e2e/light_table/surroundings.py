@@ -31,6 +31,8 @@ class AdasApi(AirflowApi):
     """The REST API as ada."""
 
     def log_in(self) -> None:
+        # A machine that draws, scales and browses at once may keep one waiting.
+        self._http.timeout = 120
         self._http.headers["Authorization"] = f"Bearer {token(self.base_url, 'ada')}"
 
 
@@ -38,7 +40,7 @@ def token(base_url: str, name: str) -> str:
     import httpx
 
     body = {"username": name, "password": PASSWORDS[name]}
-    answer = httpx.post(f"{base_url}/auth/token", json=body, trust_env=False).raise_for_status()
+    answer = httpx.post(f"{base_url}/auth/token", json=body, trust_env=False, timeout=120).raise_for_status()
     return str(answer.json()["access_token"])
 
 

@@ -55,3 +55,12 @@ def test_what_cannot_be_made_is_tried_again_by_the_next() -> None:
     with pytest.raises(ValueError, match="no"):
         cache.get("a", fail)
     assert cache.get("a", lambda: 3) == 3
+
+
+def test_what_is_dropped_is_made_anew_and_weighs_nothing() -> None:
+    cache: BoundedCache[bytes] = BoundedCache(30, len)
+    cache.get("a", lambda: b"0123456789")
+    cache.drop("a")
+    cache.drop("never there")
+    assert cache.weight == 0
+    assert cache.get("a", lambda: b"new") == b"new"

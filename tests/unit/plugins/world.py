@@ -123,7 +123,6 @@ class World:
         from airflow.models.xcom import XComModel
         from airflow.utils.session import create_session
         from sqlalchemy import insert
-        from uuid6 import uuid7
 
         if (dag_id, run_id) not in self.runs:
             self.dag_run(dag_id, run_id)
@@ -131,7 +130,7 @@ class World:
         with create_session() as session:
             row = {
                 **who,
-                "id": uuid7(),
+                "id": _new_id(TaskInstance),
                 "state": state,
                 "operator": operator,
                 "pool": "default_pool",
@@ -242,3 +241,10 @@ def _identity(manager: Any, name: str, role: str) -> dict[str, str]:
 
     token = manager.generate_jwt(SimpleAuthManagerUser(username=name, role=role.upper()))
     return {"Authorization": f"Bearer {token}"}
+
+
+def _new_id(model: Any) -> Any:
+    from uuid6 import uuid7
+
+    # A text in Airflow 3.1.
+    return str(uuid7()) if model.__table__.c.id.type.python_type is str else uuid7()
