@@ -16,7 +16,11 @@ import pytest
 
 from tests.e2e.light_table.surroundings import REPOSITORY, LightTable, light_table, token
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="`make test-browser` brings Playwright")
+try:
+    from playwright.sync_api import sync_playwright
+except ImportError:  # `make test-browser` brings it
+    sync_playwright = None
+
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 SCREENSHOTS = REPOSITORY / "build" / "screenshots"
 FLAGS = [
@@ -75,9 +79,11 @@ class Gallery:
 
 @pytest.fixture(scope="session")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+    if sync_playwright is None:
+        pytest.skip("there is no Playwright here: make test-browser")
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here: apt-get install chromium, or CHROMIUM=/path/to/it")
-    with light_table(tmp_path_factory.mktemp("gallery")) as table, sync_api.sync_playwright() as playwright:
+    with light_table(tmp_path_factory.mktemp("gallery")) as table, sync_playwright() as playwright:
         api = table.airflow.api
         dags = ["light_table", "slow_campaign", "secret_campaign", "empty_campaign"]
         api.wait_for_dags(dags)

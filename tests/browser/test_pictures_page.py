@@ -19,13 +19,17 @@ pytestmark = pytest.mark.e2e
 Shot = Callable[[Any, str], Any]
 
 
-def until(look: Callable[[], Any], *, seconds: float = 20) -> Any:
+def until(look: Callable[[], Any], page: Any = None, *, seconds: float = 20) -> Any:
     """Poll: the page's policy lets no one evaluate strings in it, Playwright's waiting functions included."""
     end = time.monotonic() + seconds
     while not (found := look()):
-        assert time.monotonic() < end, "it did not come in time"
+        assert time.monotonic() < end, f"it did not come in time; there is: {page_text(page)}"
         time.sleep(0.02)
     return found
+
+
+def page_text(page: Any) -> str:
+    return "" if page is None else str(page.locator("body").inner_text())[:1500]
 
 
 def all_loaded(page: Any) -> bool:
@@ -76,7 +80,7 @@ class TestTheSheet:
     ) -> None:
         page = gallery.page()
         page.goto(gallery.address())
-        until(lambda: all_loaded(page))
+        until(lambda: all_loaded(page), page)
         text = page.locator("#totals").inner_text()
         assert text.startswith("16 pictures · 2 blocked · 1 failed · $0.2")
         assert "rejected by the content policy" in page.locator("article.blocked").first.inner_text()
@@ -133,7 +137,7 @@ class TestTheSheet:
     def test_the_keyboard_is_enough(self, gallery: Gallery, shot: Shot) -> None:
         page = gallery.page()
         page.goto(gallery.address())
-        until(lambda: all_loaded(page))
+        until(lambda: all_loaded(page), page)
         page.locator("article button.open").first.focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
@@ -204,7 +208,7 @@ class TestAccessibility:
 
         page = gallery.page(theme=theme, width=width)
         page.goto(gallery.address())
-        until(lambda: all_loaded(page))
+        until(lambda: all_loaded(page), page)
         found = {"sheet": serious(Axe().run(page))}
         page.locator("article.landed button.open").first.click()
         page.get_by_role("dialog").locator("img.full").wait_for()
@@ -236,7 +240,7 @@ def test_two_thousand_pictures_scroll_smoothly(gallery: Gallery, shot: Shot) -> 
     page.goto(gallery.address(task_id="catalogue", map_index=-1), wait_until="commit")
     page.locator("article").first.wait_for()
     first = time.monotonic() - began
-    until(lambda: all_loaded(page))
+    until(lambda: all_loaded(page), page)
     assert "2,000 pictures" in page.locator("#totals").inner_text()
     page.wait_for_timeout(500)
     page.evaluate("() => { window.longTasks.length = 0; }")
