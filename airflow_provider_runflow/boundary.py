@@ -19,6 +19,7 @@ from airflow_provider_runflow.exceptions import (
     ApiError,
     BeforeMoneyError,
     LandingError,
+    RunBlockedError,
     RunflowError,
     RunTimeoutError,
     RunUnreachableError,
@@ -57,6 +58,8 @@ def airflow_errors(
         error = _after_money(raised, run_id) if run_id and isinstance(raised, BeforeMoneyError) else raised
         text = on_call_text(error)
         _show_end(operator, context, error, text)
+        if isinstance(error, RunBlockedError) and getattr(operator, "on_blocked", "fail") == "skip":
+            raise AirflowSkipException(f"Skipped, as on_blocked='skip' says: {text}") from raised
         if error.retry == "never" and not getattr(operator, "has_retry_policy", False):
             raise AirflowFailException(text) from raised
         # E-mails, callbacks and chat show the exception, not the log.

@@ -41,7 +41,7 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
         ├── RunNotDeliveredError        failed or cancelled, and bought elsewhere: nothing to wait for or to land
         ├── RunUnreachableError         recorded here, but Runflow does not show it to this account
         ├── RunTimeoutError             still going at the deadline
-        ├── RunPartialError             fewer pictures than asked for; what came is landed
+        ├── RunPartialError             fewer pictures or derivatives than asked for; what came is landed
         ├── LandingError                paid, but not yet in the bucket
         │   └── OutputsGoneError        paid, and Runflow no longer has the pictures
         └── BatchError                  too few items of a batch have succeeded
@@ -373,7 +373,7 @@ class RunTimeoutError(AfterMoneyError):
 
 
 class RunPartialError(AfterMoneyError):
-    """The run delivered fewer pictures than asked for. What it delivered is landed; a retry buys nothing."""
+    """Fewer pictures or derivatives than asked for. What there is is landed; a retry would find the same."""
 
     retry = "never"
     outcome = Outcome.PARTIAL

@@ -10,10 +10,11 @@ class Outcome(str, Enum):
     """
     How a request ended.
 
-    ``succeeded``: all pictures are there. ``partial``: fewer pictures than asked for. ``blocked``: content moderation
-    refused it. ``invalid``: a parameter breaks a rule. ``throttled``: too many requests. ``unavailable``: no usable
-    answer. ``insufficient_credit``: the balance does not cover it. ``failed``: anything else. ``cancelled``: somebody
-    cancelled the run. ``timed_out``: it outlived the wait. ``unknown``: it may have been bought.
+    ``succeeded``: all pictures are there. ``partial``: fewer pictures, or derivatives of them, than asked for.
+    ``blocked``: content moderation refused it. ``invalid``: a parameter breaks a rule. ``throttled``: too many
+    requests. ``unavailable``: no usable answer. ``insufficient_credit``: the balance does not cover it. ``failed``:
+    anything else. ``cancelled``: somebody cancelled the run. ``timed_out``: it outlived the wait. ``unknown``: it may
+    have been bought.
     """
 
     SUCCEEDED = "succeeded"

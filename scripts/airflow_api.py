@@ -59,7 +59,7 @@ class AirflowApi:
         errors = self.get("/importErrors")["import_errors"]
         return [f"{error['filename']}: {error['stack_trace']}" for error in errors]
 
-    def wait_for_dags(self, dag_ids: list[str], *, seconds: float = 60) -> None:
+    def wait_for_dags(self, dag_ids: list[str], *, seconds: float = 300) -> None:
         """Until the DAG processor has parsed them; an import error ends the wait."""
 
         def parsed() -> bool:
@@ -81,7 +81,9 @@ class AirflowApi:
         state: str = self.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
         return state
 
-    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float, watch: Callable[[], None] | None = None) -> str:
+    def wait_for_run(
+        self, dag_id: str, run_id: str, *, seconds: float = 600, watch: Callable[[], None] | None = None
+    ) -> str:
         """Until the DAG run has ended; gives "success" or "failed"."""
 
         def ended() -> str | None:
@@ -125,9 +127,9 @@ class AirflowApi:
         events = answer.raise_for_status().json()["content"]
         return [event if isinstance(event, dict) else {"event": event} for event in events]
 
-    def error_of(self, instance: Mapping[str, Any]) -> str:
-        """The words of the exception that ended a task's last try, or an empty string."""
-        for event in reversed(self.log(instance)):
+    def error_of(self, instance: Mapping[str, Any], try_number: int | None = None) -> str:
+        """The words of the exception that ended a task's try (the last one by default), or an empty string."""
+        for event in reversed(self.log(instance, try_number)):
             if details := event.get("error_detail"):
                 return str(details[-1].get("exc_value", "")).strip()
         return ""

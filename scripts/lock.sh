@@ -24,3 +24,5 @@ compile requirements/corner.txt "Python 3.10 with Airflow 3.1.0, as of $CORNER_D
     --extra emulator requirements/corner.in pyproject.toml
 compile requirements/browser.txt 'Playwright and axe, for `make test-browser`.' \
     --universal --python-version 3.10 requirements/browser.in
+compile requirements/bench.txt 'The import benchmark: other providers beside ours.' \
+    --universal --python-version 3.10 requirements/bench.in pyproject.toml

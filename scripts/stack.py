@@ -100,6 +100,8 @@ class AirflowStack:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+            # On a busy machine the API server answers late; a task whose supervisor gives up first has a try less.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             # Only what is triggered runs: a DAG with a schedule would start a run of its own at once.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         }
@@ -128,7 +130,7 @@ class AirflowStack:
     ) -> None:
         self.stop()
 
-    def start(self, *, seconds: float = 120) -> None:
+    def start(self, *, seconds: float = 300) -> None:
         """Migrates the database, starts the components, and returns when all four are healthy."""
         self.home.mkdir(parents=True, exist_ok=True)
         env = self.environment()
@@ -137,7 +139,7 @@ class AirflowStack:
             _airflow("db", "migrate"),
             log=self.logs / "migrate.log",
             env=env,
-            seconds=90,
+            seconds=seconds,
         )
         for name in COMPONENTS:
             self._start(name, self.logs / f"{name}.log")

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -146,6 +147,15 @@ class Derivative:
     def ext_for(self, master_format: str) -> str:
         """Return the extension of its file, without a dot. ``master_format``: an extension or a content type."""
         return FORMATS[self.format_for(master_format)]
+
+    @property
+    def recipe(self) -> str:
+        """Hash of how it is made: 12 hex characters, the same as long as nothing of it changes."""
+        # Without what has its default: a field that a later release adds changes no recipe.
+        given = {
+            field.name: vars(self)[field.name] for field in fields(self) if vars(self)[field.name] != field.default
+        }
+        return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def colour(self) -> tuple[int, int, int] | None:
@@ -281,6 +291,9 @@ def make_derivative(master: Path, derivative: Derivative, target: Path) -> Made:
     """
     try:
         return _make(_decode(master, (derivative,)), derivative, _format(master, derivative), target)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror or error})"
+        raise DerivativeError(f"derivative {derivative.name!r} of {master.name}: {what}") from error
     except DerivativeError as error:
         raise DerivativeError(f"derivative {derivative.name!r} of {master.name}: {error}") from error
 
@@ -299,6 +312,7 @@ def derive_all(
     :param spool_dir: for the files, one name per derivative; who stores a file removes it.
     :return: the derivative, its name relative to the destination, its file, and what that is.
     :raises DerivativeError: after the others, naming each that could not be made.
+    :raises OSError: ``spool_dir`` takes no file; another time it may.
     """
     wanted = tuple(derivatives)
     if not wanted:
@@ -346,10 +360,7 @@ def _make(decoded: Decoded, derivative: Derivative, format: str, target: Path) -
     frame = make_frame((decoded.width, decoded.height), wanted, derivative.fit, derivative.focal_point)
     image, profile = apply(decoded, frame, colour)
     encoded = encode(image, format, max_bytes=derivative.max_bytes, quantize=derivative.quantize, profile=profile)
-    try:
-        target.write_bytes(encoded.data)
-    except OSError as error:
-        raise DerivativeError(f"cannot be written ({error.strerror or error})") from error
+    target.write_bytes(encoded.data)
     return Made(
         width=image.width,
         height=image.height,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_runflow.exceptions import DestinationError, NameTakenError
@@ -118,7 +118,7 @@ def _told(job: Job, store: Store, sidecar_store: Store, index: int) -> tuple[dic
         if told is not None and sidecar.is_ours(told, job):
             image = sidecar.image_of(told, name)
             # The address as it is now: a bucket may have been copied, with its sidecars.
-            return told, replace(image, uri=store.uri(name)) if image is not None else None
+            return told, image.at(store.uri(name)) if image is not None else None
     return None, None
 
 

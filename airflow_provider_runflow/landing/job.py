@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.landing import names
+
+if TYPE_CHECKING:
+    from airflow_provider_runflow.landing.derivatives import Derivative
 
 # Every format that images.inspect knows. A picture may come in another one than was asked for.
 EXTENSIONS = ("png", "jpg", "webp", "gif")
@@ -41,6 +44,7 @@ class Job:
     :param map_index: for ``{map_index}``; -1 for an unmapped task.
     :param run_id: the run, when it was named instead of bought: it alone tells then what is landed already.
     :param tags: of its pictures, where the store has tags.
+    :param derivatives: what to make of each picture, beside it.
     :param suffix: where other bytes have the name, land under one with 8 characters of the hash; False fails instead.
     """
 
@@ -66,6 +70,7 @@ class Job:
     run_id: str | None = None
     suffix: bool = True
     tags: Mapping[str, str] = field(default_factory=dict)
+    derivatives: tuple[Derivative, ...] = ()
 
     @property
     def expected_ext(self) -> str:
@@ -108,6 +113,37 @@ class Job:
 
 
 @dataclass(frozen=True)
+class LandedDerivative:
+    """
+    One exact channel size, beside its master.
+
+    :param name: as the task declares it.
+    :param uri: its full address.
+    :param content_type: for example ``image/jpeg``.
+    :param width: pixels.
+    :param height: pixels.
+    :param size_bytes: length.
+    :param sha256: of its bytes, lower-case hex.
+    :param upscaled: its master has fewer pixels than it.
+    :param recipe: hash of how it was declared: a derivative that is declared otherwise is made anew.
+    """
+
+    name: str
+    uri: str
+    content_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+    upscaled: bool
+    recipe: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form that return values, sidecars and manifests hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Landed:
     """
     One picture in the destination.
@@ -120,6 +156,8 @@ class Landed:
     :param height: pixels.
     :param size_bytes: length.
     :param sha256: of its bytes, lower-case hex.
+    :param derivatives: what was made of it, beside it.
+    :param unmade: which derivatives could not be made, and why.
     """
 
     index: int
@@ -130,10 +168,20 @@ class Landed:
     height: int
     size_bytes: int
     sha256: str
+    derivatives: tuple[LandedDerivative, ...] = ()
+    unmade: tuple[str, ...] = field(default=(), compare=False)
+
+    def at(self, uri: str) -> Landed:
+        """Return the same picture at another address, with its derivatives beside it."""
+        old, new = self.uri.removesuffix(self.name), uri.removesuffix(self.name)
+        beside = (
+            replace(each, uri=new + each.uri[len(old) :]) for each in self.derivatives if each.uri.startswith(old)
+        )
+        return replace(self, uri=uri, derivatives=tuple(beside))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form that return values and journals hold."""
-        return {
+        """Return the JSON form that return values hold; ``derivatives`` is in it where there are any."""
+        data: dict[str, Any] = {
             "index": self.index,
             "uri": self.uri,
             "content_type": self.content_type,
@@ -142,3 +190,4 @@ class Landed:
             "size_bytes": self.size_bytes,
             "sha256": self.sha256,
         }
+        return {**data, "derivatives": [each.as_dict() for each in self.derivatives]} if self.derivatives else data

@@ -2,7 +2,7 @@
 """
 The pictures of a paid run, from their URLs into the destination.
 
-Order per picture: download, verify, picture, sidecar. A sidecar is therefore proof that its picture is
+Order per picture: download, verify, picture, derivatives, sidecar. A sidecar is therefore proof that its picture is
 complete, and whatever is interrupted in between is simply done again: the same bytes under the same name are
 skipped.
 """
@@ -22,10 +22,11 @@ from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.client.storage import StorageClient
 from airflow_provider_runflow.exceptions import DestinationError, LandingError, OutputsGoneError
 from airflow_provider_runflow.landing import names, sidecar
+from airflow_provider_runflow.landing.derived import Deriving
 from airflow_provider_runflow.landing.download import RETRY_IS_FREE, Spooled, download, landing_error
 from airflow_provider_runflow.landing.found import Found, check_before_money, find_landed, still_there
 from airflow_provider_runflow.landing.job import Job, Landed
-from airflow_provider_runflow.landing.store import NameTaken, Store, matches, same
+from airflow_provider_runflow.landing.store import NameTaken, Store, put_once
 
 __all__ = [
     "Found",
@@ -56,7 +57,7 @@ def land(
     now: Callable[[], datetime],
 ) -> list[Landed]:
     """
-    Copy all pictures of a finished run to the destination, each with its sidecar.
+    Copy all pictures of a finished run to the destination, each with its derivatives and its sidecar.
 
     One that fails does not stop the others. What is already there with the same bytes is left alone. A name
     that other bytes have taken meanwhile is not overwritten (unless ``replace``): the picture is paid, so it
@@ -73,7 +74,7 @@ def land(
     :param sleep: how to wait, in seconds.
     :param log: gets a line per picture, and warnings.
     :param now: the time, with a time zone, for the sidecars.
-    :return: one entry per URL, in order.
+    :return: one entry per URL, in order. A derivative that cannot be made is told of in ``unmade``.
     :raises OutputsGoneError: every picture that is missing is gone from Runflow's storage.
     :raises LandingError: some pictures are paid but not landed; both errors list those that are landed in
         their attribute ``landed``.
@@ -159,8 +160,13 @@ class _Landing:
         try:
             self._warn_if_not_as_asked(index, spooled)
             image, was_there = self._put(index, spooled)
+            what = f"is stored as {image.uri}, but not all of its derivatives are"
+            work = Deriving(self.job, self.store, self.sidecar_store, self.log)
+            told = work.told(image) if was_there else None
+            image = work.add(work.known(image, told), spooled.path, spool_dir)
             what = f"is stored as {image.uri}, but its sidecar is not written"
-            self._put_sidecar(image, was_there)
+            self._put_sidecar(image, told)
+            image = work.wanted(image)
         # Whatever a store raises, the other pictures must still get their chance: they are paid.
         except Exception as error:
             why = str(error) if isinstance(error, DestinationError) else f"{type(error).__name__}: {error}"
@@ -221,33 +227,23 @@ class _Landing:
 
     def _put_as(self, name: str, spooled: Spooled, *, replace: bool) -> bool:
         """Store under ``name``; True when the same bytes were there. Raises NameTaken when others are."""
-        if replace and same(self.store, name, spooled.size_bytes, spooled.sha256):
-            return True
-        try:
-            self.store.put_file(
-                name,
-                spooled.path,
-                content_type=spooled.facts.content_type,
-                sha256=spooled.sha256,
-                replace=replace,
-                tags=self.job.tags,
-            )
-        except NameTaken as taken:
-            if matches(self.store, name, taken.existing, spooled.size_bytes, spooled.sha256):
-                return True
-            raise
-        return False
+        return put_once(
+            self.store,
+            name,
+            spooled.path,
+            content_type=spooled.facts.content_type,
+            size_bytes=spooled.size_bytes,
+            sha256=spooled.sha256,
+            replace=replace,
+            tags=self.job.tags,
+        )
 
-    def _put_sidecar(self, image: Landed, was_there: bool) -> None:
+    def _put_sidecar(self, image: Landed, told: Mapping[str, Any] | None) -> None:
         if self.sidecar_store is None:
             return
-        name = sidecar.sidecar_name(image.name)
-        if was_there:
-            told = self.sidecar_store.read_json(name)
-            if told is not None and sidecar.is_ours(told, self.job):
-                known = sidecar.image_of(told, image.name)
-                if known == image and told.get("runflow_run_id") == self.run_id:
-                    return
+        known = sidecar.image_of(told, image.name) if told is not None else None
+        if told is not None and known == image and told.get("runflow_run_id") == self.run_id:
+            return
         data: dict[str, Any] = sidecar.build(
             self.job,
             image,
@@ -256,7 +252,7 @@ class _Landing:
             images_in_run=len(self.urls),
             created_at=self.now(),
         )
-        self.sidecar_store.put_json(name, data)
+        self.sidecar_store.put_json(sidecar.sidecar_name(image.name), data)
 
     def _warn_if_not_as_asked(self, index: int, spooled: Spooled) -> None:
         facts, asked = spooled.facts, self.job.expected_ext

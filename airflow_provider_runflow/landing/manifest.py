@@ -103,7 +103,7 @@ def row_from_json(data: Any) -> ManifestRow:
     """
     if not isinstance(data, Mapping) or not isinstance(data.get("key"), str):
         raise ValueError("a row needs a key")
-    if not isinstance(data.get("schema_version"), int) or data["schema_version"] > SCHEMA_VERSION:
+    if type(data.get("schema_version")) is not int or data["schema_version"] > SCHEMA_VERSION:
         raise ValueError(f"schema_version {data.get('schema_version')!r}; this package reads up to {SCHEMA_VERSION}")
     images = [image_of({"image": each}, "") for each in data.get("images") or ()]
     if None in images:
@@ -111,8 +111,8 @@ def row_from_json(data: Any) -> ManifestRow:
     return ManifestRow(
         key=data["key"],
         outcome=_outcome(data.get("outcome")),
-        input=data.get("input") or {},
-        labels=data.get("labels") or {},
+        input=_mapping(data, "input"),
+        labels=_mapping(data, "labels"),
         cost_usd=_money(data.get("cost_usd")),
         reused=bool(data.get("reused")),
         dropped=bool(data.get("dropped")),
@@ -130,12 +130,13 @@ def parse_rows(text: str) -> Iterator[ManifestRow]:
 
     :raises ValueError: naming the line that cannot be read.
     """
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines(): a prompt may hold U+2028 and the like, which JSON does not escape.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             yield row_from_json(json.loads(line))
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"line {number}: {error}") from error
 
 
@@ -154,6 +155,13 @@ def read_rows(store: Store, name: str) -> list[ManifestRow] | None:
     """
     raw = store.read_document(name, MAX_BYTES)
     return None if raw is None else list(parse_rows(raw.decode("utf-8", "replace")))
+
+
+def _mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = data.get(name)
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError(f"{name} of {data['key']!r} is no object")
+    return value or {}
 
 
 def _outcome(value: Any) -> Outcome:

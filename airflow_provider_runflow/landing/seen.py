@@ -27,6 +27,7 @@ class SeenStore:
         self.check = store.check
         self.uri = store.uri
         self.sha256 = store.sha256
+        self.get_file = store.get_file
 
     def stat(self, name: str) -> Stat | None:
         """Return what is stored under ``name``, None when nothing is."""

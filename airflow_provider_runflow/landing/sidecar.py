@@ -16,7 +16,7 @@ from importlib import metadata
 from typing import Any
 
 from airflow_provider_runflow.client.redact import redact_url
-from airflow_provider_runflow.landing.job import Job, Landed
+from airflow_provider_runflow.landing.job import Job, Landed, LandedDerivative
 
 SCHEMA_VERSION = 1
 PACKAGE = "airflow-provider-runflow"
@@ -54,15 +54,7 @@ def build(
         "alt_text": job.alt_text,
         "runflow_run_id": run_id,
         "cost_usd": cost_usd,
-        "image": {
-            "index": image.index,
-            "uri": image.uri,
-            "sha256": image.sha256,
-            "width": image.width,
-            "height": image.height,
-            "size_bytes": image.size_bytes,
-            "content_type": image.content_type,
-        },
+        "image": image.as_dict(),
         "images_in_run": images_in_run,
         "created_at": created_at.astimezone(timezone.utc).isoformat(timespec="seconds"),
         "airflow": {key: job.airflow.get(key) for key in ("dag_id", "task_id", "run_id", "map_index")},
@@ -135,7 +127,21 @@ def image_of(sidecar: Mapping[str, Any], name: str) -> Landed | None:
         height=image["height"],
         size_bytes=image["size_bytes"],
         sha256=image["sha256"],
+        derivatives=tuple(filter(None, map(_derivative_of, _list(image.get("derivatives"))))),
     )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _derivative_of(told: Any) -> LandedDerivative | None:
+    # Strictly: one that cannot be read is made anew, which costs nothing.
+    kinds = {"name": str, "uri": str, "content_type": str, "sha256": str, "recipe": str, "upscaled": bool}
+    kinds.update(dict.fromkeys(("width", "height", "size_bytes"), int))
+    if not isinstance(told, Mapping) or not all(type(told.get(key)) is kind for key, kind in kinds.items()):
+        return None
+    return LandedDerivative(**{key: told[key] for key in kinds})
 
 
 @lru_cache(maxsize=1)

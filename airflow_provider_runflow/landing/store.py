@@ -71,6 +71,13 @@ class Store(Protocol):
         :raises DestinationError: nothing is there, or it cannot be read.
         """
 
+    def get_file(self, name: str, path: Path) -> str:
+        """
+        Copy what is stored under ``name`` into a file, and return the sha256 of its bytes.
+
+        :raises DestinationError: nothing is there, or it cannot be read.
+        """
+
     def names(self, limit: int) -> list[str] | None:
         """Return every name below the prefix; None when there are more than ``limit``, or listing is not possible."""
 
@@ -122,6 +129,16 @@ def hash_stream(stream: BinaryIO) -> str:
     return digest.hexdigest()
 
 
+def copy_stream(stream: BinaryIO, path: Path) -> str:
+    """Write a stream into a file, and return its sha256, holding 1 MiB of it at a time."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
 def dump_json(data: Mapping[str, Any]) -> bytes:
     """
     Return the bytes that are stored: readable, keys in the order given, text as it is.
@@ -153,3 +170,31 @@ def same(store: Store, name: str, size_bytes: int, sha256: str) -> bool:
 def matches(store: Store, name: str, found: Stat, size_bytes: int, sha256: str) -> bool:
     """Whether what ``stat`` found under ``name`` is exactly these bytes; reads them only when it must."""
     return found.size_bytes == size_bytes and (found.sha256 or store.sha256(name)) == sha256
+
+
+def put_once(
+    store: Store,
+    name: str,
+    path: Path,
+    *,
+    content_type: str,
+    size_bytes: int,
+    sha256: str,
+    replace: bool,
+    tags: Mapping[str, str] = NO_TAGS,
+) -> bool:
+    """
+    Store a finished file under ``name``, unless exactly these bytes are there.
+
+    :return: whether they were.
+    :raises NameTaken: ``replace`` is False and other bytes are there.
+    """
+    if replace and same(store, name, size_bytes, sha256):
+        return True
+    try:
+        store.put_file(name, path, content_type=content_type, sha256=sha256, replace=replace, tags=tags)
+    except NameTaken as taken:
+        if matches(store, name, taken.existing, size_bytes, sha256):
+            return True
+        raise
+    return False

@@ -29,7 +29,9 @@ class RunflowRunOperator(RunflowBaseOperator):
     :param variation: asks for another take of the same request. (templated)
     :param item_key: stable name of this request in its scope; default: the map index. (templated)
     :return: ``{schema_version, run_id, model, status, cost_usd, duration_ms, client_ref, images}``, each also pushed as
-        an XCom of its own; ``images`` lists ``{index, uri, content_type, width, height, size_bytes, sha256}``.
+        an XCom of its own; ``images`` lists ``{index, uri, content_type, width, height, size_bytes, sha256}``, and
+        ``derivatives`` where there are any: ``{name, uri, content_type, width, height, size_bytes, sha256, upscaled,
+        recipe}``.
     """
 
     # What Runflow calls a parameter, where this operator calls it otherwise.
@@ -205,6 +207,9 @@ class RunflowRunOperator(RunflowBaseOperator):
         self.defer_until(job.deadline.timestamp(), job.pending(), run_id=str(job.run_id))
 
     def _finish(self, context: Any, job: PaidRun, result: dict[str, Any]) -> dict[str, Any]:
+        landed = [image for image in result["images"] if image["uri"]]
+        if landed:
+            self.announce(context, result, landed, [job.engine.scope.item_key])
         if job.failure is None:
             return result
         push_result(self, context, result)

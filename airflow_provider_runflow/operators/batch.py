@@ -14,6 +14,8 @@ from airflow_provider_runflow.exceptions import (
     BatchError,
     InvalidRequestError,
     ReferenceUnreadableError,
+    RunBlockedError,
+    RunflowError,
 )
 from airflow_provider_runflow.links import BATCH_XCOM_KEY
 from airflow_provider_runflow.operators.base import RunflowRunOperator
@@ -236,8 +238,8 @@ class RunflowBatchOperator(RunflowBaseOperator):
         Land the runs that the trigger watched.
 
         :param event: of :class:`~airflow_provider_runflow.triggers.run_completion.RunCompletionTrigger`.
-        :param pending: what kept items from being submitted. ``dag.test()`` does not pass it on; then they count as not
-            submitted.
+        :param pending: what :meth:`BatchTask.pending` told. ``dag.test()`` does not pass it on; then journal and
+            look-up alone tell what was submitted.
         """
         with (
             airflow_errors(self, lambda: self._bought(context) or "of this task", context),
@@ -295,10 +297,17 @@ class RunflowBatchOperator(RunflowBaseOperator):
         return self._finish(context, task)
 
     def _defer(self, task: BatchTask) -> None:
-        batch = task.batch
+        batch, pending = task.batch, task.pending()
+        if pending is None:
+            self.log.warning(
+                "This Airflow has no task state store, and the API key may not list runs: %d runs are too many to find "
+                "again after a deferral, so this task waits on its worker.",
+                len(batch.waiting),
+            )
+            return
         until = batch.deadline.isoformat(timespec="seconds")
         self.log.info("Waiting for %d runs in the triggerer, until %s at the latest.", len(batch.waiting), until)
-        self.defer_until(batch.deadline.timestamp(), task.pending(), **batch.watched())
+        self.defer_until(batch.deadline.timestamp(), pending, **batch.watched())
 
     def _show(self, context: Any, task: BatchTask) -> None:
         """Show the batch in the UI, before the task waits for it."""
@@ -307,6 +316,7 @@ class RunflowBatchOperator(RunflowBaseOperator):
 
     def _finish(self, context: Any, task: BatchTask) -> dict[str, Any]:
         result = task.finish()
+        self.announce(context, result, *task.landed)
         error = task.failure or self._too_few(task)
         if error is None:
             return result
@@ -314,7 +324,9 @@ class RunflowBatchOperator(RunflowBaseOperator):
         raise error
 
     @staticmethod
-    def _too_few(task: BatchTask) -> BatchError | None:
+    def _too_few(task: BatchTask) -> RunflowError | None:
+        if not task.counted:
+            return RunBlockedError(f"Content moderation refused all {len(task.items)} items; nothing was billed.")
         missing = task.missing
         if missing is None:
             return None

@@ -23,7 +23,7 @@ from airflow_provider_runflow.operators.batch_checks import check_labels_as_tags
 from airflow_provider_runflow.operators.batch_report import Report, rows_by_key, write_manifest
 from airflow_provider_runflow.operators.paid_batch import ItemRun, PaidBatch
 from airflow_provider_runflow.operators.parts import TaskParts, make_task_parts
-from airflow_provider_runflow.operators.pending import pack_errors, unpack_errors
+from airflow_provider_runflow.operators.pending import pack_errors, pack_runs, unpack_errors, unpack_runs
 from airflow_provider_runflow.operators.progress import ItemLog, Progress
 from airflow_provider_runflow.operators.shown import store_conn_id
 from airflow_provider_runflow.outcomes import Outcome
@@ -94,11 +94,21 @@ class BatchTask:
 
     def rejoin(self, pending: Mapping[str, Any] | None) -> None:
         """Find again what was submitted before the task deferred."""
-        self.batch.rejoin(unpack_errors(pending))
+        self.batch.rejoin(unpack_errors(pending), unpack_runs(pending))
 
-    def pending(self) -> dict[str, Any]:
-        """What resuming needs that no journal tells: why items were not submitted."""
-        return pack_errors({run.item.key: run.error for run in self.batch.runs if run.error is not None})
+    def pending(self) -> dict[str, Any] | None:
+        """
+        What resuming needs that nothing else tells: why items were not submitted, and without a journal the runs.
+
+        :return: ``None`` when all that is too much, so that the task may not defer.
+        """
+        errors = {run.item.key: run.error for run in self.batch.runs if run.error is not None}
+        told: dict[str, Any] = {"errors": pack_errors(errors)} if errors else {}
+        if not self.parts.journal.remembers:
+            told["runs"] = pack_runs(self.batch.bought)
+            if told["runs"] is None and not self.batch.is_listed:
+                return None
+        return told
 
     def estimate(self) -> str:
         """Say how many items there are, and about what they would cost if all were bought."""
@@ -158,10 +168,25 @@ class BatchTask:
         return self.report.result(uri)
 
     @property
+    def landed(self) -> tuple[list[Mapping[str, Any]], list[str]]:
+        """What landed, and the keys of the items that it is of."""
+        runs = [run for run in self.batch.runs if run.result]
+        images = [image for run in runs for image in (run.result or {})["images"] if image["uri"]]
+        return images, [run.item.key for run in runs]
+
+    @property
+    def counted(self) -> list[ItemRun]:
+        """The items that success is judged by: those asked for, without the blocked ones that are to be skipped."""
+        skipped = Outcome.BLOCKED if self.operator.on_blocked == "skip" else None
+        return [
+            run for run in self.batch.runs if not run.item.dropped and (run.error is None or run.outcome != skipped)
+        ]
+
+    @property
     def missing(self) -> tuple[str, bool] | None:
         """What to fail with and whether a retry helps; ``None`` when enough items succeeded."""
-        runs = [run for run in self.batch.runs if not run.item.dropped]
-        enough = needed(self.operator.min_success, len(runs))
+        runs = self.counted
+        enough = needed(self.operator.min_success, len(runs), at_most=True)
         succeeded = sum(run.error is None for run in runs)
         if succeeded >= enough:
             return None

@@ -57,10 +57,10 @@ class Report:
     def of(cls, task: BatchTask) -> Report:
         """Sum up a task whose items have all ended."""
         batch, operator = task.batch, task.operator
-        asked = sum(not run.item.dropped for run in batch.runs)
+        asked = len(task.counted)
         return cls(
             rows=[_row(run) for run in batch.runs],
-            enough=needed(operator.min_success, asked),
+            enough=needed(operator.min_success, asked, at_most=True),
             model=operator.model,
             client_ref=batch.client_ref,
             airflow=task.parts.task.facts(),

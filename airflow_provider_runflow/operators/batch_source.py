@@ -50,7 +50,8 @@ def parse(text: str, name: str) -> Any:
     """
     ending = PurePosixPath(name).suffix.lower()
     if ending in (".jsonl", ".ndjson"):
-        return [_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        # Not splitlines(): a text may hold U+2028 and the like, which JSON does not escape.
+        return [_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if ending == ".json":
         return json.loads(text)
     from airflow_provider_runflow.brief import expand_brief

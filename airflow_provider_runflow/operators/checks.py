@@ -81,6 +81,11 @@ def check_operator(operator: RunflowRunOperator, *, rendered: bool = False) -> d
             f"destination={operator.destination!r} with wait_for_completion=False: nothing would land there. Leave one "
             "out; to land a run later, wait for it with a second task."
         )
+    if operator.derivatives and not operator.wait_for_completion:
+        raise InvalidRequestError(
+            "derivatives with wait_for_completion=False: nothing would land to make them of. Give them to the task "
+            "that lands the run."
+        )
     if operator.item_key is not None and known(operator.item_key):
         _check_item_key(operator.item_key)
     check_common(operator, rendered=rendered)
@@ -105,8 +110,9 @@ def check_common(operator: RunflowBaseOperator, *, rendered: bool = False) -> No
     check_reuse_within(operator.reuse_within)
     if operator.on_unknown not in get_args(OnUnknown):
         raise InvalidRequestError(f"on_unknown={operator.on_unknown!r}: must be 'fail' or 'resubmit'.")
-    checks = (("metadata", _check_metadata), ("callback_url", _check_callback), ("max_cost_usd", _check_limit))
-    for name, check in checks:
+    if operator.on_blocked not in ("fail", "skip"):
+        raise InvalidRequestError(f"on_blocked={operator.on_blocked!r}: must be 'fail' or 'skip'.")
+    for name, check in _CHECKS.items():
         value = getattr(operator, name)
         if value is not None and known(value):
             check(value)
@@ -164,6 +170,20 @@ def _check_limit(amount: Any) -> None:
     from airflow_provider_runflow.runs.budget import read_limit
 
     read_limit("max_cost_usd", amount)
+
+
+def _check_derivatives(derivatives: Any) -> None:
+    from airflow_provider_runflow.landing.derivatives import parse_derivatives
+
+    parse_derivatives(derivatives)
+
+
+_CHECKS: dict[str, Callable[[Any], None]] = {
+    "metadata": _check_metadata,
+    "callback_url": _check_callback,
+    "max_cost_usd": _check_limit,
+    "derivatives": _check_derivatives,
+}
 
 
 def _check_item_key(key: Any) -> None:

@@ -38,9 +38,14 @@ class RunflowBaseOperator(BaseOperator):
     :param replace: overwrite another picture that has the name. With ``False`` a taken name is an error before anything
         is submitted.
     :param sidecars: where the JSON beside each picture goes: ``beside``, another prefix, or ``None``. (templated)
+    :param derivatives: exact channel sizes, made beside each untouched master for $0: a list of presets by name, such
+        as ``["meta_feed", "stories"]``, or mappings ``{name or preset, width, height, fit, focal_point, max_bytes,
+        format, background, quantize}`` (docs/channel-sizes.md). Needs the extra ``[derivatives]``. (templated)
     :param reuse_within: within what the same request is paid once: ``retries`` (a clear buys anew), ``dag_run`` (clears
         count as retries) or ``destination`` (later DAG runs reuse what landed).
     :param on_unknown: when nothing can tell whether a request was bought: ``fail`` stops, ``resubmit`` pays again.
+    :param on_blocked: when content moderation refuses a picture: ``fail``, or ``skip`` the task (of a batch only the
+        item, which then counts neither as a success nor as a failure). It is not tried again unchanged in any case.
     :param max_cost_usd: USD that this task may cost, over all its attempts: what is billed, what is in flight, and what
         is about to be submitted at its estimated price, or at that of the dearest run so far. What could pass it is not
         submitted. Each mapped task instance has its own. Default: ``[runflow] default_max_cost_usd``. (templated)
@@ -49,6 +54,8 @@ class RunflowBaseOperator(BaseOperator):
     :param cancel_on_kill: try to cancel runs when the task is killed. Needs an organisation administrator's key, and
         does not refund; otherwise they go on, bill, and a retry attaches to them.
     :param aws_conn_id: connection for an ``s3://`` destination. (templated)
+    :param partition_assets: with an asset among the ``outlets``: emit a partition for each picture, named by its item
+        key (Airflow 3.3). For assets whose consumers are scheduled by partitions.
     :param encrypt: S3: encrypt on the server side (AES256).
     :param acl_policy: S3: canned ACL.
     :param cache_control: S3: ``Cache-Control`` of the pictures.
@@ -61,6 +68,7 @@ class RunflowBaseOperator(BaseOperator):
         "destination",
         "filename_pattern",
         "sidecars",
+        "derivatives",
         "max_cost_usd",
         "metadata",
         "callback_url",
@@ -68,7 +76,7 @@ class RunflowBaseOperator(BaseOperator):
         "aws_conn_id",
     )
     template_ext: Sequence[str] = (".prompt.j2",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json", "derivatives": "json"}
     operator_extra_links = (RunflowRunLink(),)
     ui_color = "#efe7fb"
 
@@ -83,12 +91,15 @@ class RunflowBaseOperator(BaseOperator):
         filename_pattern: str | None = None,
         replace: bool = False,
         sidecars: str | None = "beside",
+        derivatives: Sequence[Any] | None = None,
         reuse_within: str = "dag_run",
         on_unknown: str = "fail",
+        on_blocked: str = "fail",
         max_cost_usd: Decimal | float | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         callback_url: str | None = None,
         cancel_on_kill: bool = False,
+        partition_assets: bool = False,
         aws_conn_id: str | None = "aws_default",
         encrypt: bool = False,
         acl_policy: str | None = None,
@@ -106,12 +117,15 @@ class RunflowBaseOperator(BaseOperator):
         self.filename_pattern = filename_pattern
         self.replace = replace
         self.sidecars = sidecars
+        self.derivatives = derivatives
         self.reuse_within = reuse_within
         self.on_unknown = on_unknown
+        self.on_blocked = on_blocked
         self.max_cost_usd = max_cost_usd
         self.metadata = metadata
         self.callback_url = callback_url
         self.cancel_on_kill = cancel_on_kill
+        self.partition_assets = partition_assets
         self.aws_conn_id = aws_conn_id
         self.encrypt = encrypt
         self.acl_policy = acl_policy
@@ -165,6 +179,31 @@ class RunflowBaseOperator(BaseOperator):
             # Airflow does not apply execution_timeout to a deferral.
             allowed = min(allowed, self.execution_timeout.total_seconds())
         return allowed
+
+    def announce(
+        self, context: Any, result: Mapping[str, Any], images: Sequence[Mapping[str, Any]], keys: Sequence[str]
+    ) -> None:
+        """
+        Tell assets and lineage what landed.
+
+        :param result: what the operator returns.
+        :param images: what landed.
+        :param keys: item keys, for partitions.
+        """
+        from airflow_provider_runflow.operators.lineage import announce, event_extra
+
+        self.__dict__["_landed_uris"] = [str(image["uri"]) for image in images if image.get("uri")]
+        partitions = [key for key in keys if key] if self.partition_assets else ()
+        extra = event_extra(result, images)
+        if len(partitions) > 1:
+            extra["images"] = []  # each partition's event holds all of the extra
+        announce(self.outlets or (), context, extra, partitions)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Name the landed pictures as output datasets; called by Airflow's OpenLineage provider."""
+        from airflow_provider_runflow.operators.lineage import output_datasets
+
+        return output_datasets(self.__dict__.get("_landed_uris", ()))
 
     def defer_until(self, deadline: float, pending: Mapping[str, Any], **watched: Any) -> None:
         """

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_runflow.client.storage import StorageClient
     from airflow_provider_runflow.client.wire import Run
     from airflow_provider_runflow.hooks.runflow import RunflowHook
-    from airflow_provider_runflow.landing.job import Job
+    from airflow_provider_runflow.landing.derivatives import Derivative
+    from airflow_provider_runflow.landing.job import Job, Landed
     from airflow_provider_runflow.landing.land import Found
     from airflow_provider_runflow.landing.store import Store
 
@@ -122,7 +123,7 @@ class LandingPlace:
 
         return still_there(result.get("images") or [], self.store)
 
-    def land_job(self, job: Job, run: Run, log: Log | None = None) -> list[dict[str, Any]]:
+    def land_job(self, job: Job, run: Run, log: Log | None = None) -> list[Landed]:
         """
         Copy the run's pictures to the destination.
 
@@ -132,7 +133,7 @@ class LandingPlace:
         from airflow_provider_runflow.landing.land import land
 
         with nullcontext(self.client) if self.client else self.open_client() as client:
-            landed = land(
+            return land(
                 job,
                 run.id,
                 run.output_urls,
@@ -145,7 +146,27 @@ class LandingPlace:
                 log=log or self.log,
                 now=self.hook.clock.now,
             )
-        return [image.as_dict() for image in landed]
+
+    def complete_job(
+        self, job: Job, images: Sequence[Landed], run_id: str, cost_usd: str | None, log: Log | None = None
+    ) -> list[Landed]:
+        """
+        Make what lacks of the derivatives of pictures that landed before.
+
+        :raises LandingError: a store refuses; its ``landed`` lists all pictures, with what there is of them.
+        """
+        from airflow_provider_runflow.landing.derived import complete
+
+        return complete(
+            job,
+            images,
+            self.known_store,
+            self.known_sidecar_store,
+            run_id=run_id,
+            cost_usd=cost_usd,
+            log=log or self.log,
+            now=self.hook.clock.now,
+        )
 
     def open_client(self) -> StorageClient:
         """Make a client for the hosts that hold Runflow's pictures; used as a context manager."""
@@ -176,6 +197,7 @@ class Delivery:
     :param labels: the item's labels.
     :param alt_text: alternative text for its pictures.
     :param tags: of its pictures, where the store has tags.
+    :param derivatives: what to make of each picture.
     :param log: of the item, if it has one of its own.
     :param remembered: what a manifest says has landed for it before, by fingerprint.
     """
@@ -187,6 +209,7 @@ class Delivery:
     labels: Mapping[str, str] = field(default_factory=dict)
     alt_text: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    derivatives: tuple[Derivative, ...] = ()
     remembered: Mapping[str, Found] = field(default_factory=dict)
     log: Log | None = None
 
@@ -194,6 +217,10 @@ class Delivery:
         """Find before the money is spent what would keep a picture from landing."""
         from airflow_provider_runflow.landing.land import check_before_money
 
+        if self.derivatives:
+            from airflow_provider_runflow.landing.derivatives import check_available
+
+            check_available()
         check_before_money(self.job(request), self.place.known_store, self.place.known_sidecar_store)
 
     def find(self, request: Request, scope: Scope) -> Found | None:
@@ -207,10 +234,27 @@ class Delivery:
         """Whether everything that a recorded result names is still in the destination, unchanged."""
         return self.place.still_there(result)
 
-    def land(self, record: Record, run: Run) -> list[dict[str, Any]]:
+    def land(self, record: Record, run: Run) -> list[Landed]:
         """Copy the run's pictures to the destination; raises as :meth:`LandingPlace.land_job` does."""
+        return self.place.land_job(self._job_of(record), run, self.log)
+
+    def complete(self, record: Record, result: Mapping[str, Any]) -> list[Landed]:
+        """
+        Make what lacks of the derivatives of pictures that landed before.
+
+        :param result: lists them; they are all in the destination.
+        :raises LandingError: as :meth:`LandingPlace.complete_job` does.
+        """
+        from airflow_provider_runflow.landing.sidecar import image_of
+
+        prefix = self.place.store.uri("")
+        told = [image_of({"image": each}, each["uri"][len(prefix) :]) for each in result["images"]]
+        images = [image for image in told if image is not None]
+        return self.place.complete_job(self._job_of(record), images, result["run_id"], result["cost_usd"], self.log)
+
+    def _job_of(self, record: Record) -> Job:
         scope = replace(self.scope, client_ref=record.client_ref, item_key=record.item_key)
-        return self.place.land_job(self.job(record.request, scope, record.ordinal), run, self.log)
+        return self.job(record.request, scope, record.ordinal)
 
     def job(self, request: Request, scope: Scope | None = None, ordinal: int = 0) -> Job:
         """Tell landing of a request."""
@@ -239,4 +283,5 @@ class Delivery:
             task_id=task.task_id,
             map_index=task.map_index,
             tags=self.tags,
+            derivatives=self.derivatives,
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,13 @@ from airflow_provider_runflow.exceptions import (
     LandingError,
     RateLimitedError,
     RunflowError,
+    SubmissionUncertainError,
 )
 from airflow_provider_runflow.operators.brake import Brake
+from airflow_provider_runflow.operators.pending import MARK, Bought
 from airflow_provider_runflow.outcomes import Outcome
 from airflow_provider_runflow.runs.crew import do_each
+from airflow_provider_runflow.runs.engine import SAFE_RETRY
 from airflow_provider_runflow.runs.group import Group
 from airflow_provider_runflow.runs.items import Item
 from airflow_provider_runflow.runs.listing import Lister
@@ -131,15 +134,31 @@ class PaidBatch:
         self._each(self._submit_one, sorted(self.runs, key=lambda run: run.item.key not in known))
         self._forget_what_was_nothing()
 
-    def rejoin(self, errors: Mapping[str, RunflowError]) -> None:
+    @property
+    def is_listed(self) -> bool:
+        """Whether a list can tell which runs there are."""
+        return self.lister.is_allowed(self.client_ref)
+
+    @property
+    def bought(self) -> dict[str, Bought]:
+        """The runs that go on, by key."""
+        records = {run.item.key: run.paid.bought.record for run in self.waiting}
+        return {
+            key: Bought(str(of.run_id), of.ordinal, of.fingerprint[:MARK], (of.submitted_at or of.at).timestamp())
+            for key, of in records.items()
+        }
+
+    def rejoin(self, errors: Mapping[str, RunflowError], bought: Mapping[str, Bought]) -> None:
         """
         Find again what an earlier stretch of the task bought; submit nothing.
 
         :param errors: what kept items from being submitted then, by key.
+        :param bought: runs by key, as far as nothing else remembers them.
         """
         for run in self.runs:
             run.error = errors.get(run.item.key)
-        self._each(self._rejoin_one, [run for run in self.runs if run.error is None])
+        known = [run for run in self.runs if run.error is None]
+        self._each(lambda run: self._rejoin_one(run, bought.get(run.item.key)), known)
         self._forget_what_was_nothing()
 
     def before_submit(self) -> None:
@@ -174,7 +193,7 @@ class PaidBatch:
         """Say for the trigger which runs to wait for: by id as far as they are few, else by what they all carry."""
         records = [run.paid.bought.record for run in self.waiting]
         refs = {record.client_ref for record in records}
-        if len(records) <= MAX_IDS or len(refs) > 1 or not self.lister.is_allowed(self.client_ref):
+        if len(records) <= MAX_IDS or len(refs) > 1 or not self.is_listed:
             ref = self.client_ref if refs == {self.client_ref} else None
             return {"run_id": [str(record.run_id) for record in records[:MAX_IDS]], "client_ref": ref}
         since = min(record.submitted_at for record in records if record.submitted_at is not None)
@@ -216,11 +235,22 @@ class PaidBatch:
                 self.rate.pause(pause)
         return run.paid.start()
 
-    def _rejoin_one(self, run: ItemRun) -> None:
+    def _rejoin_one(self, run: ItemRun, bought: Bought | None) -> None:
         with self._settling(run):
-            run.settle(run.paid.rejoin())
-            if run.paid.standing is None and run.result is None and not run.item.dropped:
+            paid = run.paid
+            if bought is not None and paid.request.fingerprint.startswith(bought.mark):
+                submitted_at = datetime.fromtimestamp(bought.submitted_at, timezone.utc)
+                paid.take_up(paid.engine.submitted_record(paid.request, bought.ordinal, bought.run_id, submitted_at))
+                return
+            run.settle(paid.rejoin())
+            if paid.standing is not None or run.result is not None or run.item.dropped:
+                return
+            if paid.engine.journal.remembers:
                 raise BeforeMoneyError("It was not submitted; the log of the submission says why. A retry tries again.")
+            raise SubmissionUncertainError(
+                "If it was submitted, its run is not to be found at Runflow yet, and is billed if it succeeds "
+                f"(client_ref {self.client_ref}). {SAFE_RETRY}"
+            )
 
     def _land_one(self, run: ItemRun, event: Mapping[str, Any], *, look_first: bool) -> None:
         with self._settling(run):

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.client.log import Log
@@ -24,12 +23,13 @@ from airflow_provider_runflow.operators.delivery import Delivery
 from airflow_provider_runflow.runs.engine import SAFE_RETRY, RunEngine, Standing
 from airflow_provider_runflow.runs.identity import Request, Scope
 from airflow_provider_runflow.runs.journal import Record
-from airflow_provider_runflow.runs.outcome import cancellation_of, failure_of, money, not_kept
+from airflow_provider_runflow.runs.outcome import billed, cancellation_of, failure_of, money, not_kept
 from airflow_provider_runflow.runs.result import make_result, not_landed
 from airflow_provider_runflow.runs.waiting import READ_GRACE, timeout_of
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.hooks.runflow import RunflowHook
+    from airflow_provider_runflow.landing.job import Landed
 
 
 @dataclass
@@ -59,6 +59,7 @@ class PaidRun:
     standing: Standing | None = field(default=None, init=False)
     ended: bool = field(default=False, init=False)
     reused: bool = field(default=False, init=False)
+    _unmade: list[str] = field(default_factory=list, init=False)
 
     @property
     def bought(self) -> Standing:
@@ -198,7 +199,7 @@ class PaidRun:
                 self.reused = record.submitted_at is None
                 self._say_reused(record.run_id)
                 self.engine.remember(record)  # of this go now, if the task was cleared
-                return self._judged(dict(record.result), record)
+                return self._judged(self._completed(record.result, record), record)
             where = ", ".join(str(image["uri"]) for image in record.result["images"])
             self.log.warning(
                 "What landed (%s) is not all there, or not under the destination of now. Landing Runflow run %s again "
@@ -230,13 +231,29 @@ class PaidRun:
         self.reused = True
         self._record_landed(landed, result)
         self._say_reused(run.id)
-        return self._judged(result, landed)
+        return self._judged(self._completed(result, landed), landed)
+
+    def _completed(self, result: Mapping[str, Any], record: Record) -> dict[str, Any]:
+        """Make of what landed before what is not there of the task's derivatives, for $0."""
+        if self.delivery is None or not self.delivery.derivatives:
+            return _masters(result)
+        try:
+            images = self.delivery.complete(record, result)
+        except LandingError as error:
+            self.failure = error
+            images = getattr(error, "landed", [])
+        return {**result, "images": self._told(images)}
+
+    def _told(self, images: Sequence[Landed]) -> list[dict[str, Any]]:
+        self._unmade += [why for image in images for why in image.unmade]
+        return [image.as_dict() for image in images]
 
     def _hand_over(self, record: Record) -> None:
         self.engine.remember(replace(record, handed_over=True))
 
     def _record_landed(self, record: Record, result: Mapping[str, Any]) -> None:
-        self.engine.remember(record.moved("landed", self.hook.clock.now(), result=result))
+        # A record must stay small; sidecars tell which derivatives there are.
+        self.engine.remember(record.moved("landed", self.hook.clock.now(), result=_masters(result)))
 
     def _say_reused(self, run_id: str | None) -> None:
         self.log.info("Landed before by Runflow run %s: same pictures, $0. Raise `variation` for another take.", run_id)
@@ -258,7 +275,7 @@ class PaidRun:
             self.log.warning("%s", not_kept(run))
             return self._judged(make_result(record, run, not_landed(len(run.output_urls))), record)
         try:
-            images = self.delivery.land(record, run)
+            images = self._told(self.delivery.land(record, run))
         except LandingError as error:
             self.failure = error
             landed = [image.as_dict() for image in getattr(error, "landed", [])]
@@ -270,9 +287,7 @@ class PaidRun:
         return self._judged(result, record)
 
     def _count(self, run: Run) -> None:
-        # A failed run that tells no cost is not billed.
-        cost = run.cost if run.cost is not None or run.status_code != "failed" else Decimal(0)
-        self.engine.budget.count(run.id, self.bought.record.request, cost)
+        self.engine.budget.count(run.id, self.bought.record.request, billed(run))
         metrics = self.engine.metrics
         metrics.incr("runflow.runs.completed" if run.is_delivered else "runflow.runs.failed")
         if run.duration_ms is not None:
@@ -282,13 +297,29 @@ class PaidRun:
 
     def _judged(self, result: dict[str, Any], record: Record) -> dict[str, Any]:
         asked, got = record.request.num_images, len(result["images"])
-        if got < asked or result["status"] == "partial_succeeded":
-            there = ", ".join(str(image["uri"] or f"picture {image['index']}") for image in result["images"])
-            paid = f"${result['cost_usd']}" if result["cost_usd"] else "at a cost that is not known yet"
-            kept = "landed" if self.delivery else "still at Runflow, where they expire"
-            self.failure = RunPartialError(
-                f"Runflow run {result['run_id']} delivered {got} of {asked} pictures: {there}. They are paid ({paid}) "
-                f"and {kept}; a retry would bring the same ones for $0, so it is not tried. Another `variation` buys a "
-                "new set."
+        short = got < asked or result["status"] == "partial_succeeded"
+        if self.failure is not None or not (short or self._unmade):
+            return result
+        there = ", ".join(str(image["uri"] or f"picture {image['index']}") for image in result["images"])
+        paid = f"${result['cost_usd']}" if result["cost_usd"] else "at a cost that is not known yet"
+        kept = "landed" if self.delivery else "still at Runflow, where they expire"
+        told = [f"Runflow run {result['run_id']} delivered {got} of {asked} pictures: {there}."]
+        told.append(f"They are paid ({paid}) and {kept}")
+        if self._unmade:
+            told[-1] += f", but {'; '.join(self._unmade)}."
+            told.append(
+                "A retry would find the same, so it is not tried; correct `derivatives` and clear the task: with "
+                "reuse_within 'dag_run' or 'destination' what is missing is made of what is landed, for $0."
             )
+        else:
+            told[-1] += "; a retry would bring the same ones for $0, so it is not tried."
+        if short:
+            told.append("Another `variation` buys a new set.")
+        self.failure = RunPartialError(" ".join(told))
         return result
+
+
+def _masters(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result without derivatives."""
+    images = [{name: value for name, value in image.items() if name != "derivatives"} for image in result["images"]]
+    return {**result, "images": images}

@@ -21,6 +21,7 @@ from airflow_provider_runflow.runs.journal import Journal, Record
 from airflow_provider_runflow.stores.task_state import open_journal
 
 if TYPE_CHECKING:
+    from airflow_provider_runflow.landing.derivatives import Derivative
     from airflow_provider_runflow.operators.base import RunflowRunOperator
     from airflow_provider_runflow.operators.common import RunflowBaseOperator
 
@@ -62,6 +63,15 @@ class TaskParts:
         limit = given if given is not None else conf.get("runflow", "default_max_cost_usd", fallback=None)
         return Budget(read_limit("max_cost_usd", limit), price_of)
 
+    @cached_property
+    def derivatives(self) -> tuple[Derivative, ...]:
+        """What to make of each picture; raises as :func:`parse_derivatives` does."""
+        if self.operator.derivatives is None:
+            return ()
+        from airflow_provider_runflow.landing.derivatives import parse_derivatives
+
+        return parse_derivatives(self.operator.derivatives)
+
     def scope(self, item_key: str | None) -> Scope:
         """Name the scope of an item; raises as :func:`make_scope` does."""
         return make_scope(
@@ -76,7 +86,8 @@ class TaskParts:
         """Say where an item's pictures land; more arguments as :class:`Delivery` takes them."""
         if self.place is None:
             return None
-        return Delivery(self.place, self.pattern, self.operator.replace, scope, **of_item)
+        facts = {"derivatives": self.derivatives, **of_item}
+        return Delivery(self.place, self.pattern, self.operator.replace, scope, **facts)
 
     def paid_run(
         self,
@@ -153,6 +164,10 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
         from airflow_provider_runflow.landing.names import check_pattern
 
         check_pattern(parts.pattern, num_images=request.num_images)
+    elif parts.derivatives and record is None:
+        raise InvalidRequestError(
+            "derivatives: they need a destination (or [runflow] default_destination): they lie beside their masters."
+        )
     elif operator.wait_for_completion and record is None:
         warn_of_no_destination(operator)
     delivery = parts.delivery(scope)

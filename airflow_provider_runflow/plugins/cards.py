@@ -113,8 +113,8 @@ def _cards(instance: Instance, manifest: Manifest | None) -> Iterator[dict[str, 
         yield from _batch_cards(instance, manifest)
     elif "images" in result:
         yield from _single_cards(instance, result)
-    # A batch whose manifest cannot be read says that, too.
-    elif manifest is not None or instance.state in MOVING or instance.state == "failed":
+    # A batch whose manifest cannot be read says that, too; and a task that skipped because its picture was blocked.
+    elif manifest is not None or instance.state in MOVING or instance.state == "failed" or _was_blocked(instance):
         yield _without_picture(instance, manifest)
 
 
@@ -194,6 +194,11 @@ def _without_picture(instance: Instance, manifest: Manifest | None) -> dict[str,
         "count": items if isinstance(items, int) and status == WAITING else 1,
         "progress": _progress(facts),
     }
+
+
+def _was_blocked(instance: Instance) -> bool:
+    end = instance.xcoms.get(END_XCOM_KEY)
+    return instance.state == "skipped" and isinstance(end, Mapping) and end.get("outcome") == Outcome.BLOCKED.value
 
 
 def _progress(facts: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -47,6 +47,7 @@ from airflow_provider_runflow.runs.identity import (
 from airflow_provider_runflow.runs.journal import Journal, Record
 from airflow_provider_runflow.runs.listing import Lister, look_up
 from airflow_provider_runflow.runs.lookup import LookUpRefused, RunsApi, may_deliver, read_or_wait, unread
+from airflow_provider_runflow.runs.outcome import billed
 from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
 from airflow_provider_runflow.runs.recall import continued, landed_and_gone
 from airflow_provider_runflow.runs.resolution import Candidate, Land, LookAgain, Move, Stop, Submit, Unknown, Wait
@@ -172,6 +173,10 @@ class RunEngine:
         """Make the record of a request whose pictures were found at the destination, bought by an earlier task."""
         return self._record("landed", request, 0, run_id=run_id)
 
+    def submitted_record(self, request: Request, ordinal: int, run_id: str, submitted_at: datetime) -> Record:
+        """Make the record of a run that this task is known to have bought, where no journal keeps it."""
+        return self._record("submitted", request, ordinal, run_id=run_id, submitted_at=submitted_at)
+
     def remember(self, record: Record) -> None:
         """Record what is known; a failure costs nothing, since the next attempt finds the same again."""
         try:
@@ -220,7 +225,9 @@ class RunEngine:
     def _read(self, record: Record) -> Move:
         run_id = str(record.run_id)
         try:
-            return resolution.on_run(self.api.get_run(run_id), record.ordinal)
+            run = self.api.get_run(run_id)
+            self.budget.count(run.id, record.request, billed(run))
+            return resolution.on_run(run, record.ordinal)
         except NotFoundError:
             if record.submitted_at and self.clock.now() - record.submitted_at < NOT_FOUND_FOR:
                 return Wait(unread(run_id), record.ordinal)  # too new for this reader, maybe
@@ -255,6 +262,8 @@ class RunEngine:
             remembers = journal and self.scope.task.clears == 0
             return resolution.on_refused(record, self.clock.now(), self.scope, remembers=remembers)
         self._found = {each.run.id: each for each in found}
+        for each in found:
+            self.budget.count(each.run.id, request, billed(each.run))
         a_retry = not journal and not self.scope.task.first_try
         # A submission that somebody else began may have been accepted until right before now.
         a_retry = a_retry or (record is not None and record.state == "intent" and record.at < self.began)
@@ -272,7 +281,7 @@ class RunEngine:
             request = self._as_bought(move.run, request)
             known = self._record("submitted", request, move.ordinal, run_id=move.run.id, submitted_at=submitted_at)
         self.remember(known)
-        self.budget.count(move.run.id, known.request, move.run.cost, self.slot)
+        self.budget.count(move.run.id, known.request, billed(move.run), self.slot)
         if self._sent:
             self.log.info("Found Runflow run %s (%s): the submission got through.", move.run.id, move.run.status_code)
         else:

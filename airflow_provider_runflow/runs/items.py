@@ -9,10 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_runflow.estimate import ITEM_FIELDS
 from airflow_provider_runflow.exceptions import InvalidRequestError
 
-#: What an item may have beside the parameters of the model.
-ITEM_FIELDS = ("key", "labels", "alt_text", "variation")
 MAX_KEY = 200
 # So many mistakes are told at once.
 MAX_TOLD = 10

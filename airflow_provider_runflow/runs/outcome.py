@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 
 from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.client.wire import Run
@@ -37,6 +38,11 @@ def is_blocked(run: Run) -> bool:
 def was_billed(run: Run) -> bool:
     """Whether Runflow says that it billed the run, whatever became of it."""
     return run.cost is not None and run.cost > 0
+
+
+def billed(run: Run) -> Decimal | None:
+    """What a run was billed: nothing for one that failed and tells no cost; ``None`` while that is not known."""
+    return Decimal(0) if run.cost is None and run.status_code == "failed" else run.cost
 
 
 def describe_failure(run: Run) -> str:

@@ -22,6 +22,7 @@ from airflow_provider_runflow.exceptions import (
     RequestRejectedError,
 )
 from airflow_provider_runflow.runs.pace import Durations
+from airflow_provider_runflow.runs.roster import Roster
 from airflow_provider_runflow.runs.survey import PAGE_BUDGET, Listing, Survey, Target, worth_a_page
 from airflow_provider_runflow.runs.waiter import Waiter
 
@@ -62,35 +63,6 @@ class AccountTrouble(Exception):
     def __init__(self, error: ApiError) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-class Roster:
-    """Who waits, and for what. Adding and removing costs the same however many others there are."""
-
-    def __init__(self) -> None:
-        self.waiters: dict[Waiter, None] = {}
-        self.by_run: dict[str, set[Waiter]] = {}
-        self.by_ref: dict[str, set[Waiter]] = {}
-
-    def add(self, waiter: Waiter) -> None:
-        """Note one more."""
-        self.waiters[waiter] = None
-        for index, key in self._places(waiter):
-            index.setdefault(key, set()).add(waiter)
-
-    def remove(self, waiter: Waiter) -> None:
-        """Forget one."""
-        self.waiters.pop(waiter, None)
-        for index, key in self._places(waiter):
-            there = index.get(key, set())
-            there.discard(waiter)
-            if not there:
-                index.pop(key, None)
-
-    def _places(self, waiter: Waiter) -> Iterable[tuple[dict[str, set[Waiter]], str]]:
-        yield from ((self.by_run, run_id) for run_id in waiter.group.run_ids)
-        if waiter.group.client_ref is not None:
-            yield self.by_ref, waiter.group.client_ref
 
 
 @dataclass
@@ -155,7 +127,15 @@ class Round:
         left = [ref for ref, run_ids in refs.items() if len(run_ids - self._seen) > self._pages(ref)]
         await _each([*self._must, *left], self._list_ref)
         await self._get_the_rest()
+        await self._ask_for_more(due)
         await self._check_a_suspect()
+
+    async def _ask_for_more(self, due: Collection[Waiter]) -> None:
+        """Where the last known run has just ended, ask at once whether the list knows of more, not a round later."""
+        ended = [waiter for waiter in due if waiter.needs_list and not waiter.has_whole_list]
+        more = {str(waiter.group.client_ref) for waiter in ended} - self._must
+        self._must |= more
+        await _each(more, self._list_ref)
 
     @property
     def size(self) -> int:
@@ -197,7 +177,7 @@ class Round:
                 return
             wanted -= self._take_in(ref, page, waiters)
             self._survey.measured_ref(ref, pages)
-            if ref not in self._must and not wanted:
+            if not wanted and not any(waiter.group.is_counted for waiter in waiters):
                 return
             last = page.items[-1].created_at if page.items else None
             if not page.next or page.next in cursors or (oldest and last and last < oldest):

@@ -13,12 +13,13 @@ from airflow_provider_runflow.exceptions import InvalidRequestError
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%")
 
 
-def needed(min_success: int | str | None, items: int) -> int:
+def needed(min_success: int | str | None, items: int, *, at_most: bool = False) -> int:
     """
     Return how many items must succeed for the task to succeed.
 
     :param min_success: a number of items, or a share of them such as ``"95%"`` (rounded up); ``None`` means all.
     :param items: how many there are; 0 when that is not known yet.
+    :param at_most: a number of more items than there are means all of them: some were skipped.
     :raises InvalidRequestError: neither a number nor a share, or more than there are.
     """
     rule = f"min_success={min_success!r}: must be a number of items, or a share of them such as '95%'"
@@ -35,6 +36,8 @@ def needed(min_success: int | str | None, items: int) -> int:
         min_success = int(min_success)
     if isinstance(min_success, bool) or not isinstance(min_success, int) or min_success < 0:
         raise InvalidRequestError(f"{rule}.")
+    if at_most:
+        return min(min_success, items)
     if items and min_success > items:
         raise InvalidRequestError(f"{rule}; there are only {items} items.")
     return min_success

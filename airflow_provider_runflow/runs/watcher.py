@@ -26,7 +26,8 @@ from airflow_provider_runflow.client.log import Log
 from airflow_provider_runflow.client.metrics import NO_METRICS, Metrics
 from airflow_provider_runflow.exceptions import ApiError, AuthenticationError, RateLimitedError
 from airflow_provider_runflow.runs.polling import Sleep, backoff
-from airflow_provider_runflow.runs.round import AccountTrouble, Memory, Reader, Roster, Round
+from airflow_provider_runflow.runs.roster import Roster
+from airflow_provider_runflow.runs.round import AccountTrouble, Memory, Reader, Round
 from airflow_provider_runflow.runs.waiter import Ended, Waiter
 
 # Runs that are read by their ids, a second on average: where no list helps, looks at many runs come less often.

@@ -18,6 +18,7 @@ from airflow_provider_runflow.landing.store import (
     NO_TAGS,
     NameTaken,
     Stat,
+    copy_stream,
     dump_json,
     hash_stream,
     load_json,
@@ -128,14 +129,13 @@ class ObjectStorageStore:
 
     def sha256(self, name: str) -> str:
         """Return the sha256 of an object by reading it in pieces."""
-        try:
-            with (
-                self._naming("read", name, FileNotFoundError),
-                self.open(name) as stream,
-            ):
-                return hash_stream(stream)
-        except FileNotFoundError as error:
-            raise DestinationError(f"read {self.uri(name)}: there is no such object") from error
+        with self._reading(name) as stream:
+            return hash_stream(stream)
+
+    def get_file(self, name: str, path: Path) -> str:
+        """Copy an object into a file, and return its sha256."""
+        with self._reading(name) as stream:
+            return copy_stream(stream, path)
 
     def names(self, limit: int) -> list[str] | None:
         """Return every name below the prefix; None when there are more than ``limit``."""
@@ -271,6 +271,14 @@ class ObjectStorageStore:
             else:
                 return
         os.replace(part, target)
+
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[Any]:
+        try:
+            with self._naming("read", name, FileNotFoundError), self.open(name) as stream:
+                yield stream
+        except FileNotFoundError as error:
+            raise DestinationError(f"read {self.uri(name)}: there is no such object") from error
 
     @contextlib.contextmanager
     def _naming(self, operation: str, name: str, *answers: type[Exception]) -> Iterator[None]:

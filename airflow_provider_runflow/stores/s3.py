@@ -17,6 +17,7 @@ from airflow_provider_runflow.landing.store import (
     NO_TAGS,
     NameTaken,
     Stat,
+    copy_stream,
     dump_json,
     hash_stream,
     is_sha256,
@@ -189,6 +190,11 @@ class S3Store:
             return found.sha256
         with self._read(name) as body:
             return hash_stream(body)
+
+    def get_file(self, name: str, path: Path) -> str:
+        """Copy an object into a file, and return its sha256."""
+        with self._read(name) as body:
+            return copy_stream(body, path)
 
     def names(self, limit: int) -> list[str] | None:
         """Return every name below the prefix, 1,000 a call; None when there are more than ``limit``."""

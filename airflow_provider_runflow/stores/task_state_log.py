@@ -29,6 +29,35 @@ DIRECTORY = "runflow.log"
 MAX_SEGMENT_BYTES = 56_000
 
 
+@dataclass(frozen=True)
+class _Segment:
+    """
+    A piece of the log, which grows: what is in it was compressed once, whatever is added.
+
+    :param number: of the pieces of one writer.
+    """
+
+    number: int = 0
+    _packed: bytes = b""
+    _compressor: Any = field(default_factory=zlib.compressobj)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it."""
+        return not self._packed
+
+    @property
+    def value(self) -> str:
+        """What is stored."""
+        return base64.b64encode(self._packed + self._compressor.copy().flush()).decode()
+
+    def extended(self, lines: Sequence[str]) -> _Segment:
+        """Return it with more lines."""
+        compressor = self._compressor.copy()
+        more = compressor.compress("".join(f"{line}\n" for line in lines).encode())
+        return _Segment(self.number, self._packed + more + compressor.flush(zlib.Z_SYNC_FLUSH), compressor)
+
+
 @dataclass
 class _Entry:
     """One record on its way into the log."""
@@ -56,11 +85,10 @@ class TaskStateLog:
     _known: dict[str, dict[str, Record]] = field(default_factory=dict, init=False)
     _loaded: bool = field(default=False, init=False)
     _registered: bool = field(default=False, init=False)
-    _tail: list[str] = field(default_factory=list, init=False)
-    _segment: int = field(default=0, init=False)
+    _segment: _Segment = field(default_factory=_Segment, init=False)
     _queue: list[_Entry] = field(default_factory=list, init=False)
-    _queueing: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _flushing: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _writing: bool = field(default=False, init=False)
+    _turn: threading.Condition = field(default_factory=threading.Condition, init=False)
 
     def load(self) -> None:
         """Read what earlier attempts recorded; once."""
@@ -85,41 +113,52 @@ class TaskStateLog:
     def write(self, slot: str, record: Record) -> None:
         """Append a record; returns once it is durable."""
         entry = _Entry(slot, record, json.dumps([slot, record.to_json()]))
-        with self._queueing:
+        with self._turn:
             self._queue.append(entry)
-        with self._flushing:
-            if not entry.done:
-                with self._queueing:
-                    group, self._queue = self._queue, []
+            self._turn.wait_for(lambda: entry.done or not self._writing)
+            # Whoever comes first writes for all that wait by now.
+            group, self._queue = ([], self._queue) if entry.done else (self._queue, [])
+            self._writing = self._writing or bool(group)
+        if group:
+            try:
                 self._flush(group)
+            finally:
+                with self._turn:
+                    self._writing = False
+                    self._turn.notify_all()
         if entry.error is not None:
             raise entry.error
 
     def _flush(self, group: list[_Entry]) -> None:
-        error: JournalError | None = None
+        error: JournalError | None = JournalError("Recording was interrupted")
         try:
             self._register()
             self._append(group)
+            error = None
         except JournalError as refused:
             error = refused
-        for entry in group:
-            entry.done, entry.error = True, error
-            if error is None:
-                self._apply(entry.slot, entry.record)
+        finally:
+            # Whatever happens, nobody may take his record for durable that is not.
+            for entry in group:
+                entry.done, entry.error = True, error
+                if error is None:
+                    self._apply(entry.slot, entry.record)
 
     def _append(self, group: Sequence[_Entry]) -> None:
         lines = [entry.line for entry in group]
-        value = _packed([*self._tail, *lines])
-        if len(value) > MAX_SEGMENT_BYTES and self._tail:
-            self._segment, self._tail = self._segment + 1, []
-            value = _packed(lines)
+        longer = self._segment.extended(lines)
+        if len(longer.value) > MAX_SEGMENT_BYTES and not self._segment.is_empty:
+            self._segment = _Segment(self._segment.number + 1)
+            longer = self._segment.extended(lines)
+        value = longer.value
         if len(value) > MAX_SEGMENT_BYTES and len(group) > 1:
             half = len(group) // 2
             self._append(group[:half])
             self._append(group[half:])
             return
-        self._set(f"{DIRECTORY}.{self.writer}.{self._segment}", {"schema_version": SCHEMA_VERSION, "records": value})
-        self._tail += lines
+        key = f"{DIRECTORY}.{self.writer}.{longer.number}"
+        self._set(key, {"schema_version": SCHEMA_VERSION, "records": value})
+        self._segment = longer
 
     def _register(self) -> None:
         # Looked up at each write: another worker that began at the same moment may have overwritten the directory.
@@ -187,9 +226,5 @@ def said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:300]
 
 
-def _packed(lines: Sequence[str]) -> str:
-    return base64.b64encode(zlib.compress("\n".join(lines).encode())).decode()
-
-
 def _unpacked(value: str) -> list[str]:
-    return zlib.decompress(base64.b64decode(value)).decode().split("\n")
+    return zlib.decompress(base64.b64decode(value)).decode().rstrip("\n").split("\n")

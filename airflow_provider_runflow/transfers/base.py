@@ -16,6 +16,7 @@ from airflow_provider_runflow.exceptions import (
     LandingError,
     NotFoundError,
     PermissionDeniedError,
+    RunPartialError,
 )
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.links import RUN_XCOM_KEY, RunflowRunLink, run_url
@@ -51,13 +52,17 @@ class RunflowTransferOperator(BaseOperator):
     :param replace: overwrite another picture that has the name. With ``False`` the picture lands under a name with 8
         characters of its hash, and a warning.
     :param sidecars: where the JSON beside each picture goes: ``beside``, another prefix, or ``None``. (templated)
+    :param derivatives: exact channel sizes, made beside each untouched master for $0: a list of presets by name, such
+        as ``["meta_feed", "stories"]``, or mappings ``{name or preset, width, height, fit, focal_point, max_bytes,
+        format, background, quantize}`` (docs/channel-sizes.md). Needs the extra ``[derivatives]``. (templated)
     :param aws_conn_id: connection for S3. (templated)
     :param encrypt: S3: encrypt on the server side (AES256).
     :param acl_policy: S3: canned ACL of the pictures.
     :param cache_control: S3: ``Cache-Control`` of the pictures.
     :param extra_args: S3: any other argument of ``put_object``, such as ``{"ContentDisposition": "inline"}``.
     :return: ``{schema_version, run_id, model, status, cost_usd, duration_ms, client_ref, images}``, each also pushed as
-        an XCom of its own; ``images`` lists ``{index, uri, content_type, width, height, size_bytes, sha256}``.
+        an XCom of its own; ``images`` lists ``{index, uri, content_type, width, height, size_bytes, sha256}``, and
+        ``derivatives`` where there are any.
     """
 
     template_fields: Sequence[str] = (
@@ -66,6 +71,7 @@ class RunflowTransferOperator(BaseOperator):
         "runflow_conn_id",
         "filename_pattern",
         "sidecars",
+        "derivatives",
         "aws_conn_id",
     )
     # What makes the names of the pictures: checked when the DAG is parsed, if all of it is literal then.
@@ -82,6 +88,7 @@ class RunflowTransferOperator(BaseOperator):
         filename_pattern: str | None = None,
         replace: bool = False,
         sidecars: str | None = "beside",
+        derivatives: Sequence[Any] | None = None,
         aws_conn_id: str | None = "aws_default",
         encrypt: bool = False,
         acl_policy: str | None = None,
@@ -97,6 +104,7 @@ class RunflowTransferOperator(BaseOperator):
         self.filename_pattern = filename_pattern
         self.replace = replace
         self.sidecars = sidecars
+        self.derivatives = derivatives
         self.aws_conn_id = aws_conn_id
         self.encrypt = encrypt
         self.acl_policy = acl_policy
@@ -156,16 +164,27 @@ class RunflowTransferOperator(BaseOperator):
         place = LandingPlace(**place_facts(self, destination))
         job = self._job(context, run, pattern)
         found = place.find_job(job)
-        if found is not None:
-            self.log.info("Landed before: %s. Nothing is downloaded.", ", ".join(image.uri for image in found.images))
-            return make_result(job, run, [image.as_dict() for image in found.images])
-        place.store.check()
         try:
-            return make_result(job, run, place.land_job(job, run))
+            if found is not None:
+                there = ", ".join(image.uri for image in found.images)
+                self.log.info("Landed before: %s. Nothing is downloaded.", there)
+                landed = place.complete_job(job, found.images, run.id, found.cost_usd)
+            else:
+                place.store.check()
+                landed = place.land_job(job, run)
         except LandingError as error:
-            landed = [image.as_dict() for image in getattr(error, "landed", [])]
-            push_result(self, context, make_result(job, run, landed))
+            images = [image.as_dict() for image in getattr(error, "landed", [])]
+            push_result(self, context, make_result(job, run, images))
             raise
+        result = make_result(job, run, [image.as_dict() for image in landed])
+        if unmade := [why for image in landed for why in image.unmade]:
+            push_result(self, context, result)
+            raise RunPartialError(
+                f"All {len(landed)} pictures of Runflow run {run.id} are landed, but {'; '.join(unmade)}. A retry "
+                "would find the same, so it is not tried; correct `derivatives` and clear the task: what is missing is "
+                "made of what is landed, for $0."
+            )
+        return result
 
     def _read(self) -> Run:
         from airflow_provider_runflow.runs.waiting import OF_AN_ONLOOKER, unreachable
@@ -201,6 +220,7 @@ class RunflowTransferOperator(BaseOperator):
 
     def _job(self, context: Any, run: Run, pattern: str) -> Job:
         from airflow_provider_runflow.client.redact import strip_queries
+        from airflow_provider_runflow.landing.derivatives import parse_derivatives
         from airflow_provider_runflow.landing.job import Job
         from airflow_provider_runflow.runs.identity import METADATA_KEY
 
@@ -239,6 +259,7 @@ class RunflowTransferOperator(BaseOperator):
             map_index=map_index,
             run_id=run.id,
             suffix=self.one_name is None,
+            derivatives=parse_derivatives(self.derivatives),
         )
 
     def _check(self, names: set[str]) -> None:
@@ -249,6 +270,10 @@ class RunflowTransferOperator(BaseOperator):
             raise InvalidRequestError(f"runflow_run_id={run_id!r}: must be the id that submitting a run returned.")
         if "sidecars" in names and self.sidecars not in (None, "beside"):
             check_destination(str(self.sidecars))
+        if "derivatives" in names and self.derivatives is not None:
+            from airflow_provider_runflow.landing.derivatives import parse_derivatives
+
+            parse_derivatives(self.derivatives)
 
     def _checked_place(self) -> tuple[str, str]:
         from airflow_provider_runflow.landing.names import check_pattern

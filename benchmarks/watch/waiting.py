@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +25,8 @@ from airflow_provider_runflow.triggers.run_completion import RunCompletionTrigge
 from benchmarks.watch.scene import REF, Scene
 
 Noticed = dict[str, float]
+# Seconds after the end of the last run.
+GRACE = 60.0
 TERMINAL = {"succeeded", "partial_succeeded", "failed", "cancelled", "canceled"}
 
 
@@ -43,12 +45,13 @@ def main(arguments: list[str]) -> None:
     events: list[float] = []
     peak, longest = asyncio.run(_measured(WAYS[scene.way](scene, base, ends, noticed, events)))
     used, passed = time.process_time() - cpu, time.perf_counter() - wall
-    seen = _late(noticed[run_id] - ends[run_id] for run_id in ends)
+    seen = _late(noticed[run_id] - ends[run_id] for run_id in ends if run_id in noticed)
     # A group is one event, for the last of its runs.
     events_late = _late([max(events) - max(ends.values())]) if scene.grouped else seen
     calls = json.loads(_read(f"{base}/calls"))
     bill = {
         "events": len(events),
+        "unfinished": len(ends) - len(noticed),
         "completion_to_event_s": events_late,
         "completion_to_noticed_s": seen,
         "calls": sum(calls.values()),
@@ -63,8 +66,10 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(bill))
 
 
-def _late(seconds: Iterable[float]) -> dict[str, float]:
+def _late(seconds: Iterable[float]) -> dict[str, float | None]:
     found = sorted(seconds)
+    if not found:
+        return {"p50": None, "p95": None}
     return {"p50": round(statistics.median(found), 3), "p95": round(found[int(len(found) * 0.95)], 3)}
 
 
@@ -140,7 +145,7 @@ async def _own_client(scene: Scene, base: str, ends: dict[str, float], noticed: 
         noticed[run_id] = time.time()
         events.append(noticed[run_id])
 
-    await asyncio.gather(*map(wait, ends))
+    await _all(map(wait, ends), scene)
 
 
 async def _shared_client(
@@ -154,7 +159,15 @@ async def _shared_client(
             noticed[run_id] = time.time()
             events.append(noticed[run_id])
 
-        await asyncio.gather(*map(wait, ends))
+        await _all(map(wait, ends), scene)
+
+
+async def _all(waits: Iterable[Coroutine[Any, Any, None]], scene: Scene) -> None:
+    """Let them wait; those that are not through long after the last run has ended are left out, and counted."""
+    _, unfinished = await asyncio.wait([asyncio.ensure_future(wait) for wait in waits], timeout=scene.seconds + GRACE)
+    for each in unfinished:
+        each.cancel()
+    await asyncio.gather(*unfinished, return_exceptions=True)
 
 
 async def _poll(client: httpx.AsyncClient, run_id: str, interval: float) -> None:

@@ -44,7 +44,7 @@ def first_run(stack: AirflowStack, dag_id: str) -> Json:
         runs: list[Json] = stack.api.get(f"/dags/{dag_id}/dagRuns")["dag_runs"]
         return next((run for run in runs if run["state"] in ("success", "failed")), None)
 
-    return wait_for(ended, seconds=180, what=f"a run of {dag_id} has ended", every=0.5)
+    return wait_for(ended, seconds=600, what=f"a run of {dag_id} has ended", every=0.5)
 
 
 def test_they_run_by_themselves_and_pay_for_each_picture_once(s3: S3Server, tmp_path: Path) -> None:
@@ -54,6 +54,7 @@ def test_they_run_by_themselves_and_pay_for_each_picture_once(s3: S3Server, tmp_
         shutil.copy(REPOSITORY / "dags" / f"{name}.py", dags)
     with EmulatorServer(Emulator(EmulatorConfig(time_scale=4))) as emulator:
         env = {
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "5",
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
             "AIRFLOW_CONN_AWS_DEFAULT": s3.connection_json,
             "AIRFLOW_CONN_RUNFLOW_DEFAULT": emulator.connection_json(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_runflow.brief import expand_brief
 from airflow_provider_runflow.estimate import estimate_cost
 from airflow_provider_runflow.exceptions import InvalidRequestError
 
@@ -44,3 +45,24 @@ def test_every_model_is_estimated_without_a_prompt(model: str, given: dict[str, 
 def test_what_could_not_be_bought_has_no_price(model: str, given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidRequestError, match=message):
         estimate_cost(model, **given)
+
+
+def test_the_items_of_a_batch_are_estimated_together() -> None:
+    items = [
+        {"key": "a", "prompt": "a cat", "labels": {"locale": "de-DE"}},
+        {"key": "b", "prompt": "a dog", "quality": "high", "variation": 2},
+        {"key": "c", "model": "black-forest-labs/flux-1-1-pro-ultra", "input": {"num_images": 2}, "quality": None},
+    ]
+    assert estimate_cost(items[:2], quality="low") == Decimal("0.142")
+    assert estimate_cost(items[2:]) == Decimal("0.12")
+    assert estimate_cost([]) == 0
+
+
+def test_an_edit_is_estimated_as_its_item_is_written() -> None:
+    items = [{"key": "cup", "prompt": "on marble", "references": ["s3://shots/cup.png"], "mask": None}]
+    assert estimate_cost(items, model="openai/gpt-image-2/edit", quality="medium") == Decimal("0.034")
+
+
+def test_a_brief_is_estimated_before_it_is_bought() -> None:
+    brief = {"prompt": "{product}", "quality": "low", "axes": {"product": ["kettle", "cup"]}}
+    assert estimate_cost(expand_brief(brief)) == Decimal("0.018")

@@ -180,6 +180,14 @@ class TestHashes:
             store.sha256("a.png")
 
 
+def test_a_picture_comes_back_with_its_hash(store: S3Store, file: Path, tmp_path: Path) -> None:
+    put(store, file)
+    assert store.get_file("a.png", tmp_path / "copy") == sha(PICTURE)
+    assert (tmp_path / "copy").read_bytes() == PICTURE
+    with pytest.raises(DestinationError, match="NoSuchKey"):
+        store.get_file("b.png", tmp_path / "copy")
+
+
 class TestJson:
     def test_comes_back(self, store: S3Store, s3_server: S3Server) -> None:
         store.put_json("a.json", {"prompt": "東京"})

@@ -93,6 +93,16 @@ class Sleeps(list[float]):
         self.append(seconds)
 
 
+class Stream(httpx.SyncByteStream):
+    """A body that is still to be read, as a network's is."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.data
+
+
 class Host:
     """A storage host: gives its answers in order, per path, and the last one for ever."""
 
@@ -107,10 +117,10 @@ class Host:
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, bytes):
-            return httpx.Response(200, content=answer)
+            answer = httpx.Response(200, content=answer)
         assert isinstance(answer, httpx.Response)
         # A fresh one each time: a response can be read only once.
-        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=Stream(answer.content))
 
     def client(self, *, allow_http: bool = False) -> StorageClient:
         return StorageClient(None, allow_http=allow_http, transport=httpx.MockTransport(self))
@@ -160,6 +170,13 @@ class MemoryStore:
         self._note("sha256", name)
         if name not in self.objects:
             raise DestinationError(f"no {name}")
+        return sha(self.objects[name])
+
+    def get_file(self, name: str, path: Path) -> str:
+        self._note("get_file", name)
+        if name not in self.objects:
+            raise DestinationError(f"no {name}")
+        path.write_bytes(self.objects[name])
         return sha(self.objects[name])
 
     def names(self, limit: int) -> list[str] | None:

@@ -60,6 +60,9 @@ class TestASingleRun:
         card = only("failed", runflow_run=FACTS, runflow_end=end)
         assert (card["status"], card["outcome"], card["reason"]) == ("blocked", "blocked", "content policy")
 
+    def test_one_that_skipped_because_it_was_blocked_is_blocked(self) -> None:
+        assert only("skipped", runflow_end={"outcome": "blocked", "reason": "policy"})["status"] == "blocked"
+
     def test_a_failed_one_says_why_or_where_to_look(self) -> None:
         assert only("failed", runflow_end={"outcome": "invalid", "reason": "too large"})["reason"] == "too large"
         assert "log" in only("failed")["reason"]

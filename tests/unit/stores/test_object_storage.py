@@ -102,6 +102,15 @@ class TestALocalFolder:
         with pytest.raises(DestinationError, match=r"read file:///.*/out/a\.png: there is no such object"):
             store.sha256("a.png")
 
+    def test_gives_back_what_was_stored_with_its_hash(
+        self, store: ObjectStorageStore, file: Path, tmp_path: Path
+    ) -> None:
+        put(store, file)
+        assert store.get_file("a.png", tmp_path / "copy") == sha(PICTURE)
+        assert (tmp_path / "copy").read_bytes() == PICTURE
+        with pytest.raises(DestinationError, match=r"b\.png: there is no such object"):
+            store.get_file("b.png", tmp_path / "copy")
+
     def test_a_taken_name_is_told_with_what_is_there_and_nothing_is_written(
         self, store: ObjectStorageStore, folder: Path, file: Path
     ) -> None:

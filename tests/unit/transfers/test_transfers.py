@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonschema
 import pytest
@@ -135,6 +135,39 @@ class TestLanding:
         for index in (0, 1):
             assert world.airflow.run(mapped, map_index=index).state == "success"
         assert sorted(world.pictures) == sorted(f"{run_id}-0.png" for run_id in ids)
+
+
+class TestDerivatives:
+    BANNER: ClassVar[dict[str, Any]] = {"name": "banner", "width": 60, "height": 20, "format": "jpeg"}
+    TIGHT: ClassVar[dict[str, Any]] = {"name": "tight", "width": 3000, "height": 3000, "max_bytes": 1024}
+
+    def test_each_picture_has_its_own_beside_it(self, world: World) -> None:
+        result = world.landed(world.bought(num_images=2), derivatives=[self.BANNER])
+        names = sorted(path.name for path in world.folder.glob("*.banner.jpg"))
+        assert names == sorted(image["derivatives"][0]["uri"].rpartition("/")[2] for image in result["images"])
+
+    def test_a_size_that_is_asked_for_later_is_made_of_what_is_landed(self, world: World) -> None:
+        run_id = world.bought()
+        plain = world.landed(run_id)
+        result = world.landed(run_id, derivatives=[self.BANNER])
+        assert world.sidecar(f"{run_id}-0.png")["image"] == result["images"][0]
+        assert {**result["images"][0], "derivatives": None} == {**plain["images"][0], "derivatives": None}
+        assert world.requests("GET output") == 1
+        assert world.landed(run_id, derivatives=[self.BANNER]) == result
+
+    def test_one_that_cannot_be_made_fails_the_task_after_the_master_is_landed(self, world: World) -> None:
+        run_id = world.bought()
+        for _ in range(2):
+            outcome = world.run(run_id, derivatives=[self.TIGHT, self.BANNER], retries=3)
+            assert isinstance(outcome.error, AirflowFailException)
+            assert f"All 1 pictures of Runflow run {run_id} are landed, but 1 of " in str(outcome.error)
+            assert "tight is " in str(outcome.error)
+            (image,) = world.airflow.xcom(outcome.attempt.task)["images"]
+            assert [each["name"] for each in image["derivatives"]] == ["banner"]
+
+    def test_a_wrong_one_is_an_error_of_the_dag_file(self, world: World) -> None:
+        with pytest.raises(InvalidRequestError, match=r"derivatives\[0\]: preset='storys'"):
+            world.transfer("any", derivatives=["storys"])
 
 
 class TestTheSidecar:
