@@ -265,13 +265,11 @@ def fill(gallery: Gallery, count: int) -> None:
     """Lets the task `catalogue` have landed many pictures: fifty different ones, under many keys."""
     from PIL import Image
 
-    folder = gallery.table.s3_root / "brand-assets" / "many"
-    folder.mkdir(parents=True, exist_ok=True)
     images = []
     for number in range(50):
         out = io.BytesIO()
         Image.new("RGB", (1024, 1024), (number * 5, 255 - number * 5, 120)).save(out, "PNG")
-        (folder / f"{number}.png").write_bytes(out.getvalue())
+        gallery.table.put(f"many/{number}.png", out.getvalue())
         digest = hashlib.sha256(out.getvalue()).hexdigest()
         facts = {"index": 0, "content_type": "image/png", "width": 1024, "height": 1024}
         size = {"size_bytes": len(out.getvalue()), "sha256": digest}
@@ -289,7 +287,7 @@ def fill(gallery: Gallery, count: int) -> None:
         }
         for number in range(count)
     ]
-    (folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    gallery.table.put("many/manifest.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     result = {"schema_version": 1, "cost_usd": "18.00", "manifest_uri": "s3://brand-assets/many/manifest.jsonl"}
     run = gallery.runs["light_table"]
     gallery.table.airflow.api._http.patch(
