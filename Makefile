@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORNER := .venv-corner
+RIVALS := .venv-bench
 # The day as of which the corner (Python 3.10 + Airflow 3.1.0) is resolved.
 CORNER_DATE := 2025-11-20
 # ... but for the one provider whose floor is younger than that.
@@ -18,7 +19,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e e2e-kill test-corner chaos mutants lint format bench-import bench-rivals bench-watch build lock clean bench-derivatives
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e e2e-kill test-corner chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,9 +101,33 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-import: setup  ## what importing an operator adds to airflow.sdk, as JSON
-	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts
+bench: bench-compiled $(RIVALS)/.ready  ## every benchmark, as JSON and in ./bench-output (FULL=1: all of it, an hour and more)
+	@FULL='$(FULL)' $(BIN)/python -m benchmarks $(RIVALS)/bin/python
+
+ifneq ($(filter-out 0,$(FULL)),)
+bench-import: bench-compiled $(RIVALS)/.ready  ## what importing an operator adds to airflow.sdk, as JSON (FULL=1: beside other providers)
+	@$(BIN)/python -m benchmarks.imports $(RIVALS)/bin/python
+else
+bench-import: bench-compiled
 	@$(BIN)/python -m scripts.bench_import
+endif
+
+bench-land: bench-compiled  ## pictures from HTTP to S3, against requests + S3Hook.load_bytes (FULL=1: more of them), as JSON
+	@FULL='$(FULL)' $(BIN)/python -m benchmarks.land
+
+bench-campaign: bench-compiled  ## a campaign in one batch task against mapped tasks, in a real Airflow (FULL=1: up to 5,000)
+	@FULL='$(FULL)' $(BIN)/python -m benchmarks.campaign
+
+bench-tables:  ## docs/performance.md from benchmarks/results (KEEP=1: take over ./bench-output first)
+	@$(BIN)/python -m benchmarks.tables $(if $(KEEP),--keep)
+
+.PHONY: bench-compiled
+bench-compiled: setup
+	@$(BIN)/python -m compileall -q airflow_provider_runflow benchmarks scripts
+
+$(RIVALS)/.ready: requirements/uv.txt requirements/bench.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh $(RIVALS) requirements/bench.txt '$(PYTHON)'
+	@touch $@
 
 bench-derivatives: setup  ## exact channel sizes against Pillow's own ImageOps.fit: time, memory, bytes, as JSON
 	@$(BIN)/python -m benchmarks.derivatives

@@ -55,12 +55,13 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def hand_out(name: str, report: Mapping[str, Any], folder: Path = OUTPUT) -> None:
-    """Print a report as JSON, and keep it as `<name>.json`."""
+def hand_out(name: str, report: Mapping[str, Any], folder: Path = OUTPUT, *, quiet: bool = False) -> None:
+    """Print a report as JSON (unless it is to be quiet), and keep it as `<name>.json`."""
     text = json.dumps(report, indent=2)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(f"{text}\n")
-    print(text, flush=True)
+    if not quiet:
+        print(text, flush=True)
 
 
 def is_full() -> bool:

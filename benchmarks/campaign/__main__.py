@@ -67,7 +67,10 @@ def with_overhead(row: dict[str, Any]) -> dict[str, Any]:
 
 def batch(world: World, count: int, place: str, **change: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """One batch task; its row, and what it returned."""
-    conf = {"requests": world.write_requests(f"{place}-{change}", items(count, **change)), "place": place}
+    conf = {
+        "requests": world.write_requests(f"{place}-edited" if change else place, items(count, **change)),
+        "place": place,
+    }
     row = world.play("batch", conf, pictures=count, seconds=300 + count)
     (instance,) = row["instances"]
     returned = world.stack.api.xcom(instance)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from airflow_provider_runflow.emulator.transport import EmulatorTransport
 from airflow_provider_runflow.exceptions import InvalidRequestError
 from airflow_provider_runflow.hooks.runflow import RunflowHook
 from airflow_provider_runflow.operators import references
-from airflow_provider_runflow.operators.gpt_image_2 import GptImage2EditOperator
+from airflow_provider_runflow.operators.gpt_image_2 import GptImage2EditBatchOperator, GptImage2EditOperator
 from tests.harness import HAS_TASK_STATE_STORE, Outcome
 from tests.unit.operators.conftest import World
 from tests.unit.stores.fakes import BucketFileSystem, buckets
@@ -308,3 +309,42 @@ class TestWrongFiles:
         world.run(edit(world, shots / "cup.png"))
         assert made
         assert [folder for folder in made if Path(folder).exists()] == []
+
+
+class TestABatch:
+    def batch(self, world: World, shots: Path, keys: str, **changes: Any) -> GptImage2EditBatchOperator:
+        given = {"references": f"file://{shots}/cup.png", "max_in_flight": 16, "quality": "low", **changes}
+        items = [{"key": key, "prompt": f"{key} on marble"} for key in keys]
+        return world.operator_of(GptImage2EditBatchOperator, requests=items, **given)
+
+    def test_uploads_the_file_that_all_items_share_once_even_with_many_threads(self, world: World, shots: Path) -> None:
+        assert world.run(self.batch(world, shots, "abcdefghijklmnop")).state == "success"
+        assert (uploads(world), world.posts, len(world.files())) == (1, 16, 16)
+        assert len({run.input["image_urls"][0] for run in world.emulator.runs}) == 1
+
+    def test_one_file_of_many_that_is_not_there_submits_nothing(self, world: World, shots: Path) -> None:
+        task = self.batch(world, shots, "ab", retries=1)
+        task.requests[1]["references"] = f"file://{shots}/gone.png"
+        outcome = world.run(task)
+        assert outcome.state == "up_for_retry"
+        assert "gone.png cannot be read" in str(outcome.error)
+        assert world.posts == 0
+
+    @needs_a_journal
+    def test_a_file_that_is_gone_by_the_retry_does_not_keep_paid_pictures_from_landing(
+        self, world: World, shots: Path
+    ) -> None:
+        world.emulator.configure(queue_seconds=600)
+        first = world.run(self.batch(world, shots, "ab", retries=1, timeout=60))
+        assert first.state == "up_for_retry"
+        (shots / "cup.png").unlink()
+        world.clock.advance(900)
+        assert world.retry(first).state == "success"
+        assert (len(world.files()), world.posts, len(world.billed)) == (2, 2, 2)
+
+    def test_leaves_no_copies_on_the_workers_disk(
+        self, world: World, shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        world.run(self.batch(world, shots, "ab"))
+        assert not list(tmp_path.glob("runflow-*"))
