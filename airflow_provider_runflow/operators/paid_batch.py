@@ -225,7 +225,15 @@ class PaidBatch:
 
     def _start(self, run: ItemRun) -> dict[str, Any] | None:
         if run.item.dropped:
-            return run.paid.attach()
+            result = run.paid.attach()
+            if result is None and run.paid.standing is None:
+                self.log.warning(
+                    "Item %r left the list while its submission had no usable answer, and Runflow lists no run of it. It "
+                    "is not submitted again. Should it have been accepted, it is billed and does not land (client_ref %s).",
+                    run.item.key,
+                    self.client_ref,
+                )
+            return result
         for tries in range(1, THROTTLED_TRIES):
             try:
                 return run.paid.start()

@@ -219,7 +219,8 @@ def _sensible(plan: Plan) -> Plan:
     if plan.batch and plan.reuse_within == "retries":
         # Which items a clear buys anew is then a matter of each item's own go.
         changes |= {"retries": 30, "finale": tuple(step for step in plan.finale if step == "again")}
-    if plan.batch and plan.drift:
+    if plan.drift or not fences.journal or not fences.lists or fences.lag > 9:
+        # An item that left the list is not submitted again: if its first submission got no answer, a list alone tells.
         changes["churn"] = False
     if plan.mapped and fences.lag > 60 and "shift" in plan.finale:
         # Which request had which index before is told by the list alone; one that never shows it is no help.

@@ -347,8 +347,9 @@ class Play:
         if self.nested or self.dice.random() >= self.plan.strike:
             return {}
         kinds = ["kill", "kill", "kill"]
-        # A DAG run whose template renders otherwise wants another picture.
-        spans = self.plan.reuse_within == "destination" and not self.plan.drift
+        # A DAG run whose template renders otherwise wants another picture, and one whose list is another wants others,
+        # which nobody lands here: that other task would be retried itself.
+        spans = self.plan.reuse_within == "destination" and not self.plan.drift and not self.plan.churn
         # Two workers at the same moment: only the server can tell, by the key of one and the same request.
         if self.plan.fences.key and (self.plan.fences.journal or not self.plan.drift):
             kinds += ["twin", "zombie", *(["overlap"] if spans else [])]
