@@ -228,8 +228,8 @@ class PaidBatch:
             result = run.paid.attach()
             if result is None and run.paid.standing is None:
                 self.log.warning(
-                    "Item %r left the list while its submission had no usable answer, and Runflow lists no run of it. It "
-                    "is not submitted again. Should it have been accepted, it is billed and does not land (client_ref %s).",
+                    "Item %r left the list while its submission had no usable answer, and Runflow lists no run of it. "
+                    "It is not submitted again. If it was accepted, it is billed and does not land (client_ref %s).",
                     run.item.key,
                     self.client_ref,
                 )
