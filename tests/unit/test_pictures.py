@@ -58,7 +58,7 @@ class TestCopying:
         assert told[0]["sha256"] == DIGEST
 
     def test_another_picture_than_the_approved_one_is_refused(self, image: dict[str, Any], tmp_path: Path) -> None:
-        with pytest.raises(InvalidRequestError, match="another picture .* than the approved one"):
+        with pytest.raises(InvalidRequestError, match=r"another picture .* than the approved one"):
             copy_picture(image, f"file://{tmp_path}/shop", approved_sha256="0" * 64)
         assert not (tmp_path / "shop").exists()
 
