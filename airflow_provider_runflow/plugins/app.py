@@ -70,15 +70,16 @@ def pictures(
     task_id: Annotated[str | None, Query(max_length=250)] = None,
     map_index: Annotated[int | None, Query(ge=-1)] = None,
     offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=CARDS_A_PAGE)] = CARDS_A_PAGE,
 ) -> Response:
-    """Return the cards of a DAG run, or of one of its task instances, 1,000 at a time."""
+    """Return the cards of a DAG run, or of one of its task instances, at most 1,000 at a time."""
     run = airflow_access.dag_run(dag_id, run_id)
     if run is None:
         raise NotShown(404, "There is no such DAG run.")
     stores: Stores = request.app.state.stores
     told = [(each, stores.manifest(each)) for each in _instances(dag_id, run_id, task_id, map_index)]
     sheet = make_sheet(told)
-    end = offset + CARDS_A_PAGE
+    end = offset + limit
     answer = {
         "run": run_facts(run),
         "counts": sheet.counts,

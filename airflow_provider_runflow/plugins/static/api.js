@@ -53,13 +53,16 @@ const query = (values) => {
 
 export const latest = (dagId) => ask(`api/latest?${query({ dag_id: dagId })}`);
 
+// The first page is small: it is on the screen while the others come.
+const FIRST_PAGE = 200;
+
 export async function picturesOf(scope, onPage) {
   const { dag_id: dagId, ...rest } = scope;
   const cards = [];
   let answer;
   let offset = 0;
   do {
-    answer = await ask(`api/dags/${encodeURIComponent(dagId)}/pictures?${query({ ...rest, offset: offset || null })}`);
+    answer = await ask(`api/dags/${encodeURIComponent(dagId)}/pictures?${query({ ...rest, offset: offset || null, limit: offset ? null : FIRST_PAGE })}`);
     cards.push(...answer.cards);
     offset = answer.next;
     onPage?.({ ...answer, cards: [...cards] });

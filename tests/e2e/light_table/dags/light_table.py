@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import DAG
 
@@ -14,7 +14,10 @@ BUCKET = os.environ.get("LIGHT_TABLE_DESTINATION", "s3://brand-assets")
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 HERE = "/light_table/{{ run_id | replace(':', '-') | replace('+', '-') }}"
 
-with DAG("light_table", schedule=None, start_date=START, catchup=False, tags=["runflow"]):
+# Airflow itself may fail a task whose trigger fires early; a retry attaches for $0.
+RETRIED = {"retries": 2, "retry_delay": timedelta(seconds=5)}
+
+with DAG("light_table", schedule=None, start_date=START, catchup=False, tags=["runflow"], default_args=RETRIED):
     GptImage2Operator(
         task_id="hero",
         prompt="A brass storefront sign that reads 'CIRCUIT & GRAIN', warm morning light, shallow depth of field",
