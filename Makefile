@@ -19,7 +19,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e e2e-kill test-corner chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser e2e-kill test-corner chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,11 @@ test-chaos: setup  ## a few hundred seeded trials, and each mutant caught (tests
 test-e2e: setup  ## real Airflow processes (tests/e2e); on failure their logs are named
 	@echo '== end-to-end tests: tests/e2e'
 	$(PYTEST) tests/e2e
+
+test-browser: setup  ## the Pictures page in a real Airflow and the system's Chromium; screenshots in build/screenshots
+	@echo '== browser tests: tests/browser'
+	VIRTUAL_ENV='$(abspath $(VENV))' $(BIN)/uv pip install --quiet --require-hashes -r requirements/browser.txt
+	$(PYTEST) tests/browser
 
 e2e-kill: setup  ## thirty pictures while busy processes of a real Airflow are killed -9 (SEED=1; 2-3 minutes)
 	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts tests

@@ -25,6 +25,7 @@ from airflow_provider_runflow.exceptions import (
     RunUnreachableError,
 )
 
+END_XCOM_KEY = "runflow_end"
 NOTHING_SUBMITTED = "Nothing was submitted"
 _WHAT_NEXT = re.compile(r"\bretr(y|ie[sd])\b|\bclear (the task|this|it)\b", re.IGNORECASE)
 _NEXT = {
@@ -37,7 +38,9 @@ _NOT_AGAIN = "It is not retried: clear the task once that is settled."
 
 
 @contextmanager
-def airflow_errors(operator: Any, bought: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+def airflow_errors(
+    operator: Any, bought: Callable[[], str | None] = lambda: None, context: Any = None
+) -> Iterator[None]:
     """
     Let errors that no retry can mend fail the task at once.
 
@@ -46,6 +49,7 @@ def airflow_errors(operator: Any, bought: Callable[[], str | None] = lambda: Non
     :param operator: the operator that runs.
     :param bought: tells the id of the run that this task has already, if it has one: from then on no error may say that
         nothing was submitted.
+    :param context: of the task; with it, the Airflow UI's *Pictures* say why it ended.
     """
     try:
         yield
@@ -53,6 +57,7 @@ def airflow_errors(operator: Any, bought: Callable[[], str | None] = lambda: Non
         run_id = bought()
         error = _after_money(raised, run_id) if run_id and isinstance(raised, BeforeMoneyError) else raised
         text = on_call_text(error)
+        _show_end(operator, context, error, text)
         if isinstance(error, RunBlockedError) and getattr(operator, "on_blocked", "fail") == "skip":
             raise AirflowSkipException(f"Skipped, as on_blocked='skip' says: {text}") from raised
         if error.retry == "never" and not getattr(operator, "has_retry_policy", False):
@@ -85,6 +90,15 @@ def sensor_errors(sensor: Any) -> Iterator[None]:
         if isinstance(error, RunTimeoutError):
             raise AirflowSensorTimeout(text) from error
         raise
+
+
+def _show_end(operator: Any, context: Any, error: RunflowError, text: str) -> None:
+    if context is None or not operator.do_xcom_push:
+        return
+    try:
+        context["ti"].xcom_push(key=END_XCOM_KEY, value={"outcome": error.outcome.value, "reason": text[:1000]})
+    except Exception as trouble:  # whatever keeps it from being shown, the task's own error is what counts
+        operator.log.warning("What happened cannot be shown in the UI (%s).", trouble)
 
 
 def _after_money(error: BeforeMoneyError, run_id: str) -> RunflowError:

@@ -49,6 +49,7 @@ __all__ = [
     "conf",
     "mask_secret",
     "never_expire",
+    "plugin_base",
     "stats",
     "task_state_store",
 ]
@@ -142,6 +143,16 @@ def _is_set_up(backend: Any) -> bool:
 def stats() -> AirflowStats:
     """Return Airflow's metrics; free until something is counted."""
     return AirflowStats()
+
+
+def plugin_base() -> Any:
+    """Return the class that plugins derive from; a function, because operators need not pay for its import."""
+    try:
+        from airflow.sdk.plugins_manager import AirflowPlugin
+    except ImportError:  # Airflow 3.1
+        from airflow.plugins_manager import AirflowPlugin  # type: ignore[assignment]
+
+    return AirflowPlugin
 
 
 def never_expire() -> Any:

@@ -31,7 +31,7 @@ CONN_FIELDS: dict[str, Any] = {
     },
     "run_url_template": _optional(
         "Run page",
-        "Address of a run's page for the task's extra link, with {run_id}. Empty: the task's XCom tab.",
+        "Address of a run's page for the task's extra link, with {run_id}. Empty: the task's Pictures tab.",
     ),
     "max_quality": _optional(
         "Highest quality",
@@ -132,6 +132,7 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"class-name": f"{package}.decorators.runflow_image.runflow_image_task", "name": "runflow_image"}
         ],
+        "plugins": [{"name": "runflow_pictures", "plugin-class": f"{package}.plugins.pictures.RunflowPicturesPlugin"}],
         "extra-links": [f"{package}.links.RunflowRunLink"],
         "config": CONFIG,
     }

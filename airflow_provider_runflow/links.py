@@ -9,6 +9,11 @@ from urllib.parse import quote, urlsplit
 from airflow_provider_runflow.compat import BaseOperatorLink, conf
 
 RUN_XCOM_KEY = "runflow_run"
+BATCH_XCOM_KEY = "runflow_batch"
+# Where the light table (plugins/) is in the Airflow UI.
+PICTURES_PREFIX = "/runflow"
+RUN_ROUTE = "runflow-pictures-run"
+TASK_ROUTE = "runflow-pictures-task"
 
 
 class RunflowRunLink(BaseOperatorLink):
@@ -16,7 +21,7 @@ class RunflowRunLink(BaseOperatorLink):
     Link to the run, live while the task waits.
 
     No public page of a run is documented, so the target comes from the connection's extra ``run_url_template`` (with
-    ``{run_id}``). Without one the button opens the task's XCom tab, where the run's facts are.
+    ``{run_id}``). Without one the button opens the task's *Pictures* tab.
     """
 
     name = "Runflow run"
@@ -36,7 +41,16 @@ def run_url(template: str | None, run_id: str, task: Any) -> str:
     """
     if template:
         return template.replace("{run_id}", quote(run_id, safe=""))
-    dag, run, name = (quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
-    mapped = "" if task.map_index is None or task.map_index < 0 else f"/mapped/{task.map_index}"
-    base = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
-    return f"{base}/dags/{dag}/runs/{run}/tasks/{name}{mapped}/xcom"
+    return pictures_page(task.dag_id, task.run_id, task.task_id, -1 if task.map_index is None else task.map_index)
+
+
+def pictures_page(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
+    """Return the address of a task instance's *Pictures* tab in the Airflow UI."""
+    dag, run, name = (quote(part, safe="") for part in (dag_id, run_id, task_id))
+    mapped = "" if map_index < 0 else f"/mapped/{map_index}"
+    return f"{base_path()}/dags/{dag}/runs/{run}/tasks/{name}{mapped}/plugin/{TASK_ROUTE}"
+
+
+def base_path() -> str:
+    """Return the path that the Airflow UI is served under; empty when that is the root."""
+    return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")

@@ -111,6 +111,12 @@ class AirflowApi:
         answer = self._http.get(f"/api/v2{path}", params={"map_index": instance["map_index"]})
         return None if answer.status_code == 404 else answer.raise_for_status().json()["value"]
 
+    def pictures_page(self, dag_id: str, run_id: str) -> Json:
+        """What the tab *Pictures* of a DAG run is made of, its first 1,000 cards."""
+        answer = self._http.get(f"/runflow/api/dags/{dag_id}/pictures", params={"run_id": run_id}).raise_for_status()
+        found: Json = answer.json()
+        return found
+
     def log(self, instance: Mapping[str, Any], try_number: int | None = None) -> list[Json]:
         """The log of one try (the last one by default): a list of events."""
         number = try_number or instance["try_number"]

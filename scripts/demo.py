@@ -146,6 +146,7 @@ class Demo:
     clock: Clock
     emulator: Emulator | None = None
     programs: list[Program] = field(default_factory=list)
+    on_page: set[str] = field(default_factory=set)
 
     @property
     def s3_root(self) -> Path:
@@ -217,6 +218,12 @@ class Demo:
         for dag_id, run_id in runs.items():
             api.wait_for_run(dag_id, run_id, seconds=seconds, watch=watch)
         progress.show()
+        self.on_page = {
+            card["sha256"]
+            for dag_id, run_id in runs.items()
+            for card in api.pictures_page(dag_id, run_id)["cards"]
+            if card["status"] == "landed"
+        }
         return collect(api, runs, PICTURE_TASKS, self.s3_root)
 
     # ------------------------------------------------------------------ afterwards
@@ -227,6 +234,8 @@ class Demo:
         blocked = [result for result in results if result.blocked]
         strange = [result for result in results if not result.pictures and not result.blocked]
         wrong += [f"{result.dag_id} {result.label} is {result.state}" for result in strange]
+        made = {picture.key: picture.facts["sha256"] for picture in pictures(results)}
+        wrong += [f"{key} is not on the Pictures page" for key, sha256 in made.items() if sha256 not in self.on_page]
         if len(results) != WANTED:
             wrong.append(f"{len(results)} tasks instead of {WANTED}")
         if self.emulator is not None:
@@ -310,6 +319,7 @@ def show(demo: Demo, airflow: AirflowStack) -> bool:
     print(f"Contact sheet  {demo.page}")
     if not demo.choices.once:
         print(f"Airflow        {airflow.url}/dags/product_variants")
+        print(f"Pictures page  {airflow.url}/plugin/runflow-pictures")
     return not wrong
 
 

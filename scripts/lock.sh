@@ -22,5 +22,7 @@ compile requirements/corner.txt "Python 3.10 with Airflow 3.1.0, as of $CORNER_D
     --universal --python-version 3.10 --exclude-newer "$CORNER_DATE" \
     --exclude-newer-package "apache-airflow-providers-common-compat=$COMPAT_DATE" \
     --extra emulator requirements/corner.in pyproject.toml
+compile requirements/browser.txt 'Playwright and axe, for `make test-browser`.' \
+    --universal --python-version 3.10 requirements/browser.in
 compile requirements/bench.txt 'The import benchmark: other providers beside ours.' \
     --universal --python-version 3.10 requirements/bench.in pyproject.toml

@@ -12,6 +12,7 @@ from airflow_provider_runflow.exceptions import InvalidRequestError
 from airflow_provider_runflow.links import RUN_XCOM_KEY, run_url
 from airflow_provider_runflow.operators.checks import check_operator, wire_input
 from airflow_provider_runflow.operators.common import RunflowBaseOperator, push_result
+from airflow_provider_runflow.operators.shown import shown_request, store_conn_id
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.paid_run import PaidRun
@@ -112,7 +113,7 @@ class RunflowRunOperator(RunflowBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Find or buy the run, wait for it, land it; or defer."""
-        with airflow_errors(self, lambda: self._bought(context)):
+        with airflow_errors(self, lambda: self._bought(context), context):
             job = self._paid_run(context)
             result = job.start()
             self.show_run(context, job, result)
@@ -132,7 +133,11 @@ class RunflowRunOperator(RunflowBaseOperator):
         :param pending: the journal's record as it was when the task deferred. ``dag.test()`` does not pass it on; then
             journal and look-up find the run again.
         """
-        with airflow_errors(self, lambda: (pending or {}).get("run_id") or self._bought(context) or "of this task"):
+
+        def bought() -> str | None:
+            return (pending or {}).get("run_id") or self._bought(context) or "of this task"
+
+        with airflow_errors(self, bought, context):
             job = self._paid_run(context, pending)
             result = job.attach() if pending is None else None
             self.show_run(context, job, result)
@@ -148,7 +153,7 @@ class RunflowRunOperator(RunflowBaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except DEFERRAL_FAILURES as error:
             self.log.warning("Airflow ended the deferral (%s). Reading the run once more.", error)
-            with airflow_errors(self, lambda: self._bought(context) or "of this task"):
+            with airflow_errors(self, lambda: self._bought(context) or "of this task", context):
                 job = self._paid_run(context)
                 result = job.rescue(error)
                 self.show_run(context, job, result)
@@ -177,7 +182,8 @@ class RunflowRunOperator(RunflowBaseOperator):
         task = job.scope.task
         self.run_url = run_url(self.hook.settings.run_url_template, run_id, task)
         if self.do_xcom_push:
-            facts = {"run_id": run_id, "model": self.model, "client_ref": job.scope.client_ref}
+            shown = shown_request(job.request, item_key=self.item_key, conn_id=store_conn_id(self))
+            facts = {"run_id": run_id, "model": self.model, "client_ref": job.scope.client_ref, **shown}
             context["ti"].xcom_push(key=RUN_XCOM_KEY, value=facts)
 
     def _bought(self, context: Any) -> str | None:

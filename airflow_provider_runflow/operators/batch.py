@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_runflow.boundary import airflow_errors
@@ -16,6 +17,7 @@ from airflow_provider_runflow.exceptions import (
     RunBlockedError,
     RunflowError,
 )
+from airflow_provider_runflow.links import BATCH_XCOM_KEY
 from airflow_provider_runflow.operators.base import RunflowRunOperator
 from airflow_provider_runflow.operators.checks import check_common, filled_in, is_literal, wire_input
 from airflow_provider_runflow.operators.common import RunflowBaseOperator, push_result
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_runflow.runs.items import Item
 
 MAX_IN_FLIGHT = 64
-BATCH_XCOM_KEY = "runflow_batch"
 
 
 class RunflowBatchOperator(RunflowBaseOperator):
@@ -226,7 +227,7 @@ class RunflowBatchOperator(RunflowBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Find or buy the run of each item, wait for them, land them; or defer."""
-        with airflow_errors(self, lambda: self._bought(context)), self._task(context) as task:
+        with self._errors(context), self._task(context) as task:
             task.submit()
             return self._go_on(context, task, None)
 
@@ -240,7 +241,10 @@ class RunflowBatchOperator(RunflowBaseOperator):
         :param pending: what :meth:`BatchTask.pending` told. ``dag.test()`` does not pass it on; then journal and
             look-up alone tell what was submitted.
         """
-        with airflow_errors(self, lambda: self._bought(context) or "of this task"), self._task(context) as task:
+        with (
+            airflow_errors(self, lambda: self._bought(context) or "of this task", context),
+            self._task(context) as task,
+        ):
             task.rejoin(pending)
             return self._go_on(context, task, event or {})
 
@@ -250,7 +254,10 @@ class RunflowBatchOperator(RunflowBaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except DEFERRAL_FAILURES as error:
             self.log.warning("Airflow ended the deferral (%s). Reading the runs once more.", error)
-            with airflow_errors(self, lambda: self._bought(context) or "of this task"), self._task(context) as task:
+            with (
+                airflow_errors(self, lambda: self._bought(context) or "of this task", context),
+                self._task(context) as task,
+            ):
                 task.rejoin((next_kwargs or {}).get("pending"))
                 return self._go_on(context, task, {"status": "deferral_failed"})
 
@@ -259,6 +266,9 @@ class RunflowBatchOperator(RunflowBaseOperator):
         task: BatchTask | None = self.__dict__.get("_batch_task")
         if task is not None:
             task.kill(cancel=self.cancel_on_kill)
+
+    def _errors(self, context: Any, otherwise: str | None = None) -> AbstractContextManager[None]:
+        return airflow_errors(self, lambda: self._bought(context) or otherwise, context)
 
     def _task(self, context: Any) -> BatchTask:
         from airflow_provider_runflow.operators.batch_parts import make_batch_task

@@ -25,6 +25,7 @@ from airflow_provider_runflow.operators.paid_batch import ItemRun, PaidBatch
 from airflow_provider_runflow.operators.parts import TaskParts, make_task_parts
 from airflow_provider_runflow.operators.pending import pack_errors, pack_runs, unpack_errors, unpack_runs
 from airflow_provider_runflow.operators.progress import ItemLog, Progress
+from airflow_provider_runflow.operators.shown import store_conn_id
 from airflow_provider_runflow.outcomes import Outcome
 from airflow_provider_runflow.runs.identity import Request
 from airflow_provider_runflow.runs.items import Item, parse_items
@@ -128,6 +129,7 @@ class BatchTask:
             "client_ref": self.batch.client_ref,
             "model": self.operator.model,
             "destination": self.place.store.uri(""),
+            "conn_id": store_conn_id(self.operator),
             "items": len(self.items),
             "waiting": len(self.batch.waiting),
             "outcomes": dict(outcomes),

@@ -19,9 +19,10 @@ from airflow_provider_runflow.exceptions import (
     RunPartialError,
 )
 from airflow_provider_runflow.hooks.runflow import RunflowHook
-from airflow_provider_runflow.links import RunflowRunLink, run_url
+from airflow_provider_runflow.links import RUN_XCOM_KEY, RunflowRunLink, run_url
 from airflow_provider_runflow.operators.checks import is_literal
 from airflow_provider_runflow.operators.common import push_result
+from airflow_provider_runflow.operators.shown import store_conn_id
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.client.wire import Run
@@ -142,12 +143,15 @@ class RunflowTransferOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Read the run, and land what is not there yet."""
-        with airflow_errors(self, lambda: self._bought):
+        with airflow_errors(self, lambda: self._bought, context):
             self._check(set(self.template_fields))
             destination, pattern = self._checked_place()
             run = self._read()
             self._bought = run.id
             self.run_url = run_url(self.hook.settings.run_url_template, run.id, context["ti"])
+            if self.do_xcom_push:
+                facts = {"run_id": run.id, "conn_id": store_conn_id(self, destination)}
+                context["ti"].xcom_push(key=RUN_XCOM_KEY, value=facts)
             return self._land(context, run, destination, pattern)
 
     def _land(self, context: Any, run: Run, destination: str, pattern: str) -> dict[str, Any]:

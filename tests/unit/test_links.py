@@ -29,14 +29,14 @@ class TestTheAddress:
         assert run_url("https://x.test/{run_id}", run_id, TASK) == f"https://x.test/{escaped}"
 
     @pytest.mark.parametrize("template", [None, ""])
-    def test_without_a_template_it_is_the_tasks_xcom_tab(self, template: str | None) -> None:
+    def test_without_a_template_it_is_the_tasks_pictures(self, template: str | None) -> None:
         assert run_url(template, RUN_ID, TASK) == (
-            "/dags/campaign/runs/manual__2026-03-02T06%3A00%3A00%2B00%3A00/tasks/hero/xcom"
+            "/dags/campaign/runs/manual__2026-03-02T06%3A00%3A00%2B00%3A00/tasks/hero/plugin/runflow-pictures-task"
         )
 
     def test_of_a_mapped_task_it_is_the_tab_of_that_instance(self) -> None:
         mapped = TaskIdentity("campaign", "hero", "r", map_index=0)
-        assert run_url(None, RUN_ID, mapped) == "/dags/campaign/runs/r/tasks/hero/mapped/0/xcom"
+        assert run_url(None, RUN_ID, mapped) == "/dags/campaign/runs/r/tasks/hero/mapped/0/plugin/runflow-pictures-task"
 
 
 class TestTheButton:

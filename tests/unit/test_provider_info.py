@@ -89,6 +89,8 @@ class TestTheDescription:
             assert imported(path)().name
         for connection in INFO["connection-types"]:
             assert imported(connection["hook-class-name"]) is RunflowHook
+        for plugin in INFO["plugins"]:
+            assert imported(plugin["plugin-class"]).name == plugin["name"]
 
     def test_every_operator_module_and_decorator_of_the_package_is_in_it(self) -> None:
         operators = [module for entry in INFO["operators"] for module in entry["python-modules"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_the_page_has_the_table_as_the_code_has_it() -> None:
 
 def test_the_pages_example_can_be_read() -> None:
     (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     exec(compile(block, str(PAGE), "exec"), found)
-    names = [derivative.name for derivative in found["derivatives"]]  # type: ignore[attr-defined]
+    names = [derivative.name for derivative in parse_derivatives(found["campaign"].derivatives)]
     assert names == ["meta_feed", "stories", "iab_728x90", "newsletter"]

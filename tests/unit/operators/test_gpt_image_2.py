@@ -579,12 +579,21 @@ class TestWhileItWaits:
         shown = world.airflow.xcom(operator, "runflow_run")
         assert shown["model"] == "openai/gpt-image-2"
         assert shown["run_id"]
+        assert shown["prompt"] == operator.prompt
+        assert shown["quality"] == operator.quality
 
-    def test_the_link_leads_to_the_xcom_tab_unless_the_connection_knows_a_page(self, world: World) -> None:
+    def test_a_task_that_fails_shows_why(self, world: World) -> None:
+        operator = world.operator(destination="{{ '' }}")
+        world.run(operator)
+        end = world.airflow.xcom(operator, "runflow_end")
+        assert end["outcome"] == "invalid"
+        assert "destination: renders to nothing" in end["reason"]
+
+    def test_the_link_leads_to_the_tasks_pictures_unless_the_connection_knows_a_page(self, world: World) -> None:
         operator = world.operator()
         world.airflow.run(operator)
         link = world.airflow.xcom(operator, "_link_RunflowRunLink")
-        assert link == "/dags/campaign/runs/manual__2026-03-02/tasks/hero/xcom"
+        assert link == "/dags/campaign/runs/manual__2026-03-02/tasks/hero/plugin/runflow-pictures-task"
 
     def test_the_run_is_shown_after_a_clear_that_reuses_it(self, world: World) -> None:
         operator = world.operator()

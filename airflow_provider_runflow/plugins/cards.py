@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the contact sheet shows of a task instance: a card for each picture, and for each item that has none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from airflow_provider_runflow.boundary import END_XCOM_KEY
+from airflow_provider_runflow.client.redact import strip_queries
+from airflow_provider_runflow.landing.sidecar import without_queries
+from airflow_provider_runflow.links import BATCH_XCOM_KEY, RUN_XCOM_KEY
+from airflow_provider_runflow.outcomes import Outcome
+from airflow_provider_runflow.plugins.airflow_access import DagRunFacts, Instance
+from airflow_provider_runflow.plugins.landed import (
+    Manifest,
+    Row,
+    derivatives_of,
+    facts_of,
+    images_of,
+    result_of,
+)
+
+#: A task instance that pushed one of these has something to show.
+KEYS = (RUN_XCOM_KEY, BATCH_XCOM_KEY, END_XCOM_KEY)
+#: So has one of these operators, even before it pushed anything; a test compares them with the package.
+OPERATORS = frozenset(
+    {
+        "Flux11ProOperator",
+        "Flux11ProUltraOperator",
+        "GptImage15EditOperator",
+        "GptImage15Operator",
+        "GptImage2BatchOperator",
+        "GptImage2EditBatchOperator",
+        "GptImage2EditOperator",
+        "GptImage2Operator",
+        "RunflowModelBatchOperator",
+        "RunflowModelOperator",
+        "RunflowToObjectStorageOperator",
+        "RunflowToS3Operator",
+        "RunflowImageTask",
+    }
+)
+MOVING = frozenset(
+    {"scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule", "awaiting_input"}
+)
+OVER = frozenset({"success", "failed"})
+LANDED, WAITING, BLOCKED, FAILED, NOT_LANDED = "landed", "waiting", "blocked", "failed", "not landed"
+IMAGE_FIELDS = ("width", "height", "content_type", "size_bytes", "sha256", "uri")
+PROMPT_CHARACTERS = 4000
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """
+    The cards of some task instances, and what they add up to.
+
+    :param moving: something may still change.
+    :param troubles: what could not be read, for people.
+    """
+
+    cards: list[dict[str, Any]]
+    cost_usd: str | None
+    moving: bool
+    troubles: list[str]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cards have which status; one that stands for many items counts as many."""
+        counts: dict[str, int] = {}
+        for card in self.cards:
+            counts[card["status"]] = counts.get(card["status"], 0) + card.get("count", 1)
+        return counts
+
+
+def make_sheet(told: Iterable[tuple[Instance, Manifest | None]]) -> Sheet:
+    """
+    Lay out what task instances tell of themselves.
+
+    :param told: task instances, each with its manifest if it has one.
+    """
+    cards: list[dict[str, Any]] = []
+    costs: list[Any] = []
+    troubles: list[str] = []
+    moving = False
+    for instance, manifest in told:
+        if manifest is not None and manifest.trouble:
+            troubles.append(f"{instance.task_id}: {manifest.trouble}")
+        cards += _cards(instance, manifest)
+        costs.append(result_of(instance).get("cost_usd"))
+        moving = moving or instance.state in MOVING
+    return Sheet(cards, _total(costs), moving, troubles)
+
+
+def run_facts(run: DagRunFacts) -> dict[str, Any]:
+    """Return what the page tells of a DAG run, in JSON types."""
+    return {
+        "dag_id": run.dag_id,
+        "run_id": run.run_id,
+        "state": run.state,
+        "run_after": _moment(run.run_after),
+        "started_at": _moment(run.started_at),
+        "ended_at": _moment(run.ended_at),
+    }
+
+
+def _cards(instance: Instance, manifest: Manifest | None) -> Iterator[dict[str, Any]]:
+    result = result_of(instance)
+    if manifest is not None and not manifest.trouble:
+        yield from _batch_cards(instance, manifest)
+    elif "images" in result:
+        yield from _single_cards(instance, result)
+    # A batch whose manifest cannot be read says that, too; and a task that skipped because its picture was blocked.
+    elif manifest is not None or instance.state in MOVING or instance.state == "failed" or _was_blocked(instance):
+        yield _without_picture(instance, manifest)
+
+
+def _single_cards(instance: Instance, result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    facts = facts_of(instance)
+    images = list(images_of(instance))
+    for image in images:
+        yield {
+            **_task(instance),
+            **_about(facts),
+            "model": result.get("model") or facts.get("model"),
+            "runflow_run_id": result.get("run_id"),
+            "cost_usd": result.get("cost_usd"),
+            "in_run": len(images),
+            "duration_ms": result.get("duration_ms"),
+            **_image(image),
+        }
+    if instance.state == "failed" or not images:
+        yield _without_picture(instance, None)
+
+
+def _batch_cards(instance: Instance, manifest: Manifest) -> Iterator[dict[str, Any]]:
+    for each in manifest.rows:
+        shown = {**_task(instance), **_row(each)}
+        for image in each.images:
+            yield {**shown, **_image(image)}
+        if each.row.outcome is not Outcome.SUCCEEDED:
+            status = BLOCKED if each.row.outcome is Outcome.BLOCKED else FAILED
+            yield {**shown, "status": status, "index": None}
+
+
+def _row(each: Row) -> dict[str, Any]:
+    row = each.row
+    quality, size = (row.input.get(name) for name in ("quality", "image_size"))
+    return {
+        "key": row.key,
+        "model": row.model,
+        "prompt": (row.prompt or "")[:PROMPT_CHARACTERS] or None,
+        "quality": quality if isinstance(quality, str) else None,
+        "asked_size": size if isinstance(size, str) else None,
+        "labels": {str(name): str(value) for name, value in row.labels.items()},
+        "alt_text": row.alt_text,
+        "variation": row.variation,
+        "runflow_run_id": row.runflow_run_id,
+        "cost_usd": None if row.cost_usd is None else f"{row.cost_usd:f}",
+        "in_run": len(each.images),
+        "reused": row.reused,
+        "dropped": row.dropped,
+        "outcome": row.outcome.value,
+        "reason": _reason(row.reason),
+    }
+
+
+def _without_picture(instance: Instance, manifest: Manifest | None) -> dict[str, Any]:
+    """Return the card of what is waited for, or did not come."""
+    facts, end = facts_of(instance), instance.xcoms.get(END_XCOM_KEY)
+    told: Mapping[str, Any] = end if isinstance(end, Mapping) else {}
+    outcome, reason = told.get("outcome"), _reason(told.get("reason"))
+    if instance.state in MOVING:
+        status = WAITING
+    elif outcome == Outcome.BLOCKED.value:
+        status = BLOCKED
+    elif instance.state == "success" and manifest is None:
+        status, reason = NOT_LANDED, "The task did not wait for its pictures, or lands none."
+    else:
+        status = FAILED
+        reason = (manifest.trouble if manifest else None) or reason or "The task failed; its log says why."
+    items = facts.get("items")
+    return {
+        **_task(instance),
+        **_about(facts),
+        "runflow_run_id": facts.get("run_id"),
+        "status": status,
+        "index": None,
+        "outcome": outcome,
+        "reason": reason,
+        "count": items if isinstance(items, int) and status == WAITING else 1,
+        "progress": _progress(facts),
+    }
+
+
+def _was_blocked(instance: Instance) -> bool:
+    end = instance.xcoms.get(END_XCOM_KEY)
+    return instance.state == "skipped" and isinstance(end, Mapping) and end.get("outcome") == Outcome.BLOCKED.value
+
+
+def _progress(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not isinstance(facts.get("items"), int):
+        return None
+    return {name: facts.get(name) for name in ("items", "waiting", "outcomes")}
+
+
+def _task(instance: Instance) -> dict[str, Any]:
+    return {
+        "dag_id": instance.dag_id,
+        "run_id": instance.run_id,
+        "task_id": instance.task_id,
+        "map_index": instance.map_index,
+        "map_label": instance.label,
+        "state": instance.state,
+        "try_number": instance.try_number,
+        "started_at": _moment(instance.started_at),
+        "ended_at": _moment(instance.ended_at),
+    }
+
+
+def _about(facts: Mapping[str, Any]) -> dict[str, Any]:
+    labels = facts.get("labels")
+    prompt = facts.get("prompt")
+    return {
+        "key": facts.get("item_key"),
+        "model": facts.get("model"),
+        "prompt": prompt[:PROMPT_CHARACTERS] if isinstance(prompt, str) else None,
+        "quality": facts.get("quality"),
+        "asked_size": facts.get("image_size"),
+        "labels": dict(labels) if isinstance(labels, Mapping) else {},
+        "alt_text": facts.get("alt_text"),
+        "variation": facts.get("variation"),
+    }
+
+
+def _image(image: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a card tells of its picture; one that stayed at Runflow, or lies elsewhere, cannot be shown."""
+    facts = {**_facts(image), "index": image.get("index")}
+    if not facts["uri"]:
+        why = "It is not below its manifest's folder." if image.get("elsewhere") else "It stayed at Runflow."
+        return {**facts, "status": NOT_LANDED, "reason": why}
+    derived = [{"name": each.get("name"), **_facts(each)} for each in derivatives_of(image)]
+    return {**facts, "status": LANDED, "derivatives": derived}
+
+
+def _facts(image: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {name: image.get(name) for name in IMAGE_FIELDS}
+    # An address that somebody could open without Airflow's permission goes to no browser.
+    return {**facts, "uri": without_queries(facts["uri"])}
+
+
+def _reason(text: Any) -> str | None:
+    return strip_queries(text)[:1000] if isinstance(text, str) and text else None
+
+
+def _moment(when: datetime | None) -> str | None:
+    return None if when is None else when.isoformat(timespec="seconds")
+
+
+def _total(costs: Iterable[Any]) -> str | None:
+    known: list[Decimal] = []
+    for cost in costs:
+        try:
+            known.append(Decimal(str(cost))) if cost is not None else None
+        except InvalidOperation:
+            continue
+    return f"{sum(known):f}" if known else None
