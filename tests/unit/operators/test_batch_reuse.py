@@ -17,7 +17,7 @@ from airflow_provider_runflow.landing.job import Landed
 from airflow_provider_runflow.manifest import ManifestRow
 from airflow_provider_runflow.outcomes import Outcome as Ended
 from airflow_provider_runflow.runs.identity import Request, TaskIdentity, make_scope
-from airflow_provider_runflow.stores import open_store
+from airflow_provider_runflow.stores import open_store, task_state, task_state_log
 from airflow_provider_runflow.stores.object_storage import ObjectStorageStore
 from tests.harness import Outcome
 from tests.unit.operators.conftest import World, named
@@ -111,6 +111,16 @@ class TestWhatTellsThatItIsPaid:
         assert not world.sidecars()
         assert told(world, campaign(world, KEYS, "tuesday", sidecars=None))["counts"]["reused"] == 4
         assert world.posts == 4
+
+    def test_the_manifest_alone_also_where_no_journal_is_and_the_rest_is_waited_for(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (task_state, task_state_log):
+            monkeypatch.setattr(module, "task_state_store", lambda context: None)
+        campaign(world, KEYS, "monday", sidecars=None)
+        outcome = campaign(world, [*KEYS, "new"], "tuesday", sidecars=None)
+        assert outcome.state == "success"
+        assert (told(world, outcome)["counts"]["reused"], world.posts) == (4, 5)
 
     def test_a_damaged_manifest_counts_as_none_and_is_told_of(
         self, world: World, capsys: pytest.CaptureFixture[str]
