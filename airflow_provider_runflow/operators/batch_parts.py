@@ -81,11 +81,7 @@ class BatchTask:
         """Find or buy the run of each item."""
         # A bucket that is not there comes first, and is nothing that an item can mend.
         self.place.store.check()
-        self.place.look_around()
-        known = rows_by_key(self.place, self.parts.task.facts(), self.operator.log)
-        for run in self.batch.runs:
-            if run.paid.delivery is not None:
-                run.paid.delivery.remembered = _remembered(known.get(run.item.key, ()), run)
+        self._look_around()
         for run in self.batch.runs:
             for record in run.paid.engine.journal.read(run.paid.engine.slot)[:1]:
                 self.parts.budget.count_record(record)
@@ -93,8 +89,18 @@ class BatchTask:
         self.batch.submit()
 
     def rejoin(self, pending: Mapping[str, Any] | None) -> None:
-        """Find again what was submitted before the task deferred."""
+        """Find again what was submitted, or found, before the task deferred."""
+        if not self.parts.journal.remembers:
+            self._look_around()
         self.batch.rejoin(unpack_errors(pending), unpack_runs(pending))
+
+    def _look_around(self) -> None:
+        """Read what earlier batches left at the destination."""
+        self.place.look_around()
+        known = rows_by_key(self.place, self.parts.task.facts(), self.operator.log)
+        for run in self.batch.runs:
+            if run.paid.delivery is not None:
+                run.paid.delivery.remembered = _remembered(known.get(run.item.key, ()), run)
 
     def pending(self) -> dict[str, Any] | None:
         """
