@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
+from airflow_provider_runflow.client.reader import reader
 from airflow_provider_runflow.client.redact import host_of, redact_url, strip_queries
 from airflow_provider_runflow.exceptions import TransportError
 
@@ -29,7 +30,15 @@ CHUNK_BYTES = 64 * 1024
 _ERROR_BYTES = 4096
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
 # httpx writes each request's full URL at INFO; httpcore writes answer headers at DEBUG (think of Location).
-_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy")
+# urllib3 writes each request's path and query at DEBUG.
+_LOGGERS = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "urllib3.connectionpool",
+)
 
 
 class UnsafeUrlError(TransportError):
@@ -52,7 +61,10 @@ class _WithoutQueries(logging.Filter):
 def _clean(value: Any) -> Any:
     if isinstance(value, httpx.URL):
         return strip_queries(str(value))
-    return strip_queries(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    # urllib3 names a path without its host.
+    return value.partition("?")[0] if value.startswith("/") else strip_queries(value)
 
 
 def _install_log_filter() -> None:
@@ -77,7 +89,7 @@ class Body:
 
     :param status: HTTP status; redirects are not followed, so this may be 3xx.
     :param headers: headers, looked up in any case.
-    :param chunks: the body, at most 64 KiB at a time; raises ``TransportError`` when the connection breaks.
+    :param chunks: the body in pieces of at most 256 KiB; raises ``TransportError`` when the connection breaks.
     """
 
     status: int
@@ -119,10 +131,11 @@ class StorageClient:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.allow_http = allow_http
+        verify = ssl_context or httpx.create_ssl_context()
         self._http = httpx.Client(
-            verify=ssl_context if ssl_context is not None else True,
+            verify=verify,
             timeout=timeout,
-            transport=transport,
+            transport=transport or reader(verify),
             auth=_NoAuth(),
             # A jar that takes no cookie: one storage host's cookie is nobody else's business.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -192,9 +205,7 @@ class StorageClient:
 
 def _chunks(url: str, response: httpx.Response) -> Iterator[bytes]:
     with _naming_the_host(url):
-        # As they arrive, unless the host compresses though it was asked not to.
-        pieces = response.iter_bytes(CHUNK_BYTES) if "content-encoding" in response.headers else response.iter_raw()
-        yield from pieces
+        yield from response.iter_bytes()
 
 
 def _beginning(response: httpx.Response) -> bytes:
