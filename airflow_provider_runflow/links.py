@@ -21,7 +21,7 @@ class RunflowRunLink(BaseOperatorLink):
     Link to the run, live while the task waits.
 
     No public page of a run is documented, so the target comes from the connection's extra ``run_url_template`` (with
-    ``{run_id}``). Without one the button opens the task's *Pictures* tab.
+    ``{run_id}``). Without one the button opens the task's *Pictures* tab; that of a sensor its *XCom* tab.
     """
 
     name = "Runflow run"
@@ -41,7 +41,7 @@ def run_url(template: str | None, run_id: str, task: Any) -> str:
     """
     if template:
         return template.replace("{run_id}", quote(run_id, safe=""))
-    return pictures_page(task.dag_id, task.run_id, task.task_id, -1 if task.map_index is None else task.map_index)
+    return pictures_page(task.dag_id, task.run_id, task.task_id, _map_index(task))
 
 
 def pictures_page(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
@@ -49,6 +49,15 @@ def pictures_page(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -
     dag, run, name = (quote(part, safe="") for part in (dag_id, run_id, task_id))
     mapped = "" if map_index < 0 else f"/mapped/{map_index}"
     return f"{base_path()}/dags/{dag}/runs/{run}/tasks/{name}{mapped}/plugin/{TASK_ROUTE}"
+
+
+def xcoms_page(task: Any) -> str:
+    """Return the address of a task instance's *XCom* tab, for tasks that make no pictures of their own."""
+    return pictures_page(task.dag_id, task.run_id, task.task_id, _map_index(task)).rpartition("/plugin/")[0] + "/xcom"
+
+
+def _map_index(task: Any) -> int:
+    return -1 if task.map_index is None else int(task.map_index)
 
 
 def base_path() -> str:

@@ -26,24 +26,25 @@ from airflow_provider_runflow.plugins.landed import (
 
 #: A task instance that pushed one of these has something to show.
 KEYS = (RUN_XCOM_KEY, BATCH_XCOM_KEY, END_XCOM_KEY)
-#: So has one of these operators, even before it pushed anything; a test compares them with the package.
-OPERATORS = frozenset(
-    {
-        "Flux11ProOperator",
-        "Flux11ProUltraOperator",
-        "GptImage15EditOperator",
-        "GptImage15Operator",
-        "GptImage2BatchOperator",
-        "GptImage2EditBatchOperator",
-        "GptImage2EditOperator",
-        "GptImage2Operator",
-        "RunflowModelBatchOperator",
-        "RunflowModelOperator",
-        "RunflowToObjectStorageOperator",
-        "RunflowToS3Operator",
-        "RunflowImageTask",
-    }
+_SINGLE = (
+    "Flux11ProOperator",
+    "Flux11ProUltraOperator",
+    "GptImage15EditOperator",
+    "GptImage15Operator",
+    "GptImage2EditOperator",
+    "GptImage2Operator",
+    "RunflowModelOperator",
 )
+_OTHERS = (
+    "GptImage2BatchOperator",
+    "GptImage2EditBatchOperator",
+    "RunflowModelBatchOperator",
+    "RunflowToObjectStorageOperator",
+    "RunflowToS3Operator",
+)
+#: So has one of these operators, even before it pushed anything; a test compares them with the package. Tasks of
+#: ``@task.runflow_image`` are of a class that is made of the model's operator.
+OPERATORS = frozenset({*_SINGLE, *_OTHERS, *(f"{name}FromFunction" for name in _SINGLE)})
 MOVING = frozenset(
     {"scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule", "awaiting_input"}
 )

@@ -21,7 +21,7 @@ from airflow_provider_runflow.exceptions import (
     RunUnreachableError,
 )
 from airflow_provider_runflow.hooks.runflow import RunflowHook
-from airflow_provider_runflow.links import RunflowRunLink, run_url
+from airflow_provider_runflow.links import RunflowRunLink, run_url, xcoms_page
 from airflow_provider_runflow.operators.checks import is_literal, seconds
 from airflow_provider_runflow.operators.common import DEFAULT_TIMEOUT, DEFER_BACKSTOP, QUIET_AFTER_DEFERRAL
 
@@ -275,7 +275,8 @@ class RunCompletionSensor(BaseSensorOperator):
     def _show(self, context: Any, ids: Sequence[str]) -> None:
         """Point the task's button to its run; to the task's own XComs when there are several."""
         template = self.hook.settings.run_url_template if self.run_ids is None else None
-        self.run_url = run_url(template, ids[0], context["ti"])
+        ti = context["ti"]
+        self.run_url = run_url(template, ids[0], ti) if template else xcoms_page(ti)
 
 
 def _checked(name: str, run_id: Any) -> str:
