@@ -81,8 +81,7 @@ class World:
     """Everything that runs."""
 
     emulator: Emulator
-    bucket: Path
-    s3: Program
+    s3: Any
     stack: AirflowStack
     idle: float = 0.0
 
@@ -96,10 +95,9 @@ class World:
 
     def write_requests(self, name: str, items: Sequence[Mapping[str, Any]]) -> str:
         """Put a list of items into the bucket; the address that a DAG run is given."""
-        file = self.bucket / "requests" / f"{name}.jsonl"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text("".join(f"{json.dumps(item)}\n" for item in items))
-        return f"s3://{BUCKET}/requests/{file.name}"
+        key = f"requests/{name}.jsonl"
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body="".join(f"{json.dumps(item)}\n" for item in items).encode())
+        return f"s3://{BUCKET}/{key}"
 
     def play(self, dag_id: str, conf: Mapping[str, Any], *, pictures: int, seconds: float) -> dict[str, Any]:
         """One DAG run, from its trigger to its end, and what it took."""
@@ -157,6 +155,21 @@ def cpu_seconds(roots: Iterable[int]) -> float:
     return total
 
 
+def s3_client(aws: Mapping[str, Any]) -> Any:
+    """boto3's client for an Airflow connection."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        aws_access_key_id=aws["login"],
+        aws_secret_access_key=aws["password"],
+        endpoint_url=aws["extra"]["endpoint_url"],
+        region_name=aws["extra"]["region_name"],
+        config=Config(**aws["extra"]["config_kwargs"]),
+    )
+
+
 @contextlib.contextmanager
 def started(folder: Path, *, mapped: Sequence[int], time_scale: float) -> Iterator[World]:
     """All of it, for as long as the block lasts."""
@@ -167,15 +180,16 @@ def started(folder: Path, *, mapped: Sequence[int], time_scale: float) -> Iterat
         programs.append(emulator.program)
         s3 = LocalS3.start(folder / "s3", folder / "s3.log")
         programs.append(s3.program)
+        aws = s3.connection(s3.wait())
         runflow = {"conn_type": "runflow", "host": emulator.url, "password": KEY}
         env = {
-            "AIRFLOW_CONN_AWS_DEFAULT": s3.connection(s3.wait()),
+            "AIRFLOW_CONN_AWS_DEFAULT": aws,
             "AIRFLOW_CONN_RUNFLOW_DEFAULT": json.dumps(runflow),
             "AIRFLOW__TRIGGERER__CAPACITY": "2000",
             "BENCH_MAPPED": json.dumps(list(mapped)),
         }
         with AirflowStack(folder / "airflow", {"bench": DAGS}, env=env, parallelism=PARALLELISM) as stack:
             stack.api.wait_for_dags(["batch", *(f"mapped_{size}" for size in mapped)])
-            yield World(emulator, folder / "s3" / BUCKET, s3.program, stack)
+            yield World(emulator, s3_client(json.loads(aws)), stack)
     finally:
         stop(programs, grace=5)
