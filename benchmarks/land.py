@@ -151,6 +151,7 @@ def main() -> int:
         "latency_ms": NETWORKS,
         "rows": rows,
         "verdict": verdicts,
+        "full": is_full(),
         "load_average_before": before,
         "machine": machine("boto3", "httpx", "requests", "apache-airflow-providers-amazon"),
     }

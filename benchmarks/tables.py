@@ -126,7 +126,8 @@ def facts(report: Report) -> str:
     machine = report["machine"]
     load = report.get("load_average_before", machine.get("load_before", machine.get("load_average")))
     cpus = machine.get("cpus", machine.get("cores"))
-    return f"Measured on {cpus} cores, Python {machine['python']}, {machine['system']}; load average before: {load}.\n"
+    what = "A quick round" if report.get("full") is False else "Measured"
+    return f"{what} on {cpus} cores, Python {machine['python']}, {machine['system']}; load average before: {load}.\n"
 
 
 #: Marker in the page -> file of results, and how it is shown.

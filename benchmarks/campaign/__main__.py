@@ -144,21 +144,21 @@ def measure(world: World, plan: Plan) -> dict[str, Any]:
     """All of a plan, in one Airflow."""
     rows, verdicts = [], []
     for count in plan.pairs:
-        world.emulator.post("reset")
+        world.emulator.reset()
         one, _ = batch(world, count, f"pair-{count}")
-        world.emulator.post("reset")
+        world.emulator.reset()
         many = mapped(world, count)
         rows += [one, many]
         verdicts.append(judged(one, many))
-    world.emulator.post("reset")
+    world.emulator.reset()
     same_size = [row for row in rows if row["dag"] == "batch" and row["pictures"] == plan.small]
     small = same_size[0] if same_size else batch(world, plan.small, "small")[0]
-    world.emulator.post("reset")
+    world.emulator.reset()
     large, _ = batch(world, plan.large, "large")
     rows += [row for row in (small, large) if row not in rows]
     place = "large"
     if plan.large != REUSED:
-        world.emulator.post("reset")
+        world.emulator.reset()
         place = "reused"
         rows.append(batch(world, REUSED, place)[0])
     return {

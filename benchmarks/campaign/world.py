@@ -48,12 +48,13 @@ class Emulator:
         program = Program.start("emulator", command, log=log, env=own_environment(RUNFLOW_EMULATOR_API_KEY=KEY))
         url = wait_for(lambda: ready.read_text() if ready.exists() else "", seconds=30, what="the emulator answers")
         emulator = cls(program, url)
-        emulator.post("config", {"picture_size": PICTURE})
+        emulator.reset()
         return emulator
 
-    def post(self, name: str, body: Any = None) -> None:
-        """Tell it something."""
-        httpx.post(f"{self.url}/_emulator/{name}", json=body, trust_env=False, timeout=60).raise_for_status()
+    def reset(self) -> None:
+        """Let it forget all runs, and draw small pictures."""
+        for name, body in (("reset", {}), ("config", {"picture_size": PICTURE})):
+            httpx.post(f"{self.url}/_emulator/{name}", json=body, trust_env=False, timeout=60).raise_for_status()
 
     def requests(self) -> dict[str, int]:
         """How many requests of which kind it has had."""
