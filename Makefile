@@ -59,7 +59,7 @@ test-e2e: setup  ## real Airflow processes (tests/e2e); on failure their logs ar
 	@echo '== end-to-end tests: tests/e2e'
 	$(PYTEST) tests/e2e
 
-test-browser: setup  ## the Pictures page in a real Airflow and the system's Chromium; screenshots in build/screenshots
+test-browser: setup  ## Pictures and approvals in a real Airflow and the system's Chromium (not part of make test); screenshots in build/screenshots
 	@echo '== browser tests: tests/browser'
 	VIRTUAL_ENV='$(abspath $(VENV))' $(BIN)/uv pip install --quiet --require-hashes -r requirements/browser.txt
 	$(PYTEST) tests/browser
