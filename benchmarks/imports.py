@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import clean_environment, hand_out, interleaved, load_average, machine, say
@@ -90,7 +91,8 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the report; exit code 1 when ours is not within its budget, or nothing was byte-compiled."""
-    python, before = arguments[0], load_average()
+    # Not resolved: the link in an environment is what makes it one.
+    python, before = str(Path(arguments[0]).absolute()), load_average()
     readings: dict[str, list[dict[str, Any]]] = {provider: [] for provider in PROVIDERS}
     with tempfile.TemporaryDirectory(prefix="runflow-bench-") as home:
         for provider in interleaved(list(PROVIDERS), PROCESSES):
