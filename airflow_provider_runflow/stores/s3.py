@@ -184,12 +184,11 @@ class S3Store:
         return Stat(int(head["ContentLength"]), recorded if is_sha256(recorded) else None)
 
     def sha256(self, name: str) -> str:
-        """Return an object's sha256, from its metadata or else by reading it in pieces."""
-        found = self.stat(name)
-        if found is not None and found.sha256 is not None:
-            return found.sha256
-        with self._read(name) as body:
-            return hash_stream(body)
+        """Return an object's sha256, from its metadata or else by reading it in pieces: one request."""
+        answer = self._call("get_object", name)
+        recorded = answer.get("Metadata", {}).get("sha256")
+        with self._reading(name, answer["Body"]) as body:
+            return str(recorded) if is_sha256(recorded) else hash_stream(body)
 
     def get_file(self, name: str, path: Path) -> str:
         """Copy an object into a file, and return its sha256."""
@@ -300,11 +299,13 @@ class S3Store:
         with path.open("rb") as body:
             self._call("put_object", name, Body=body, **arguments)
 
+    def _read(self, name: str) -> contextlib.AbstractContextManager[Any]:
+        return self._reading(name, self._call("get_object", name)["Body"])
+
     @contextlib.contextmanager
-    def _read(self, name: str) -> Iterator[Any]:
+    def _reading(self, name: str, body: Any) -> Iterator[Any]:
         from botocore.exceptions import BotoCoreError
 
-        body = self._call("get_object", name)["Body"]
         with contextlib.closing(body):
             try:
                 yield body

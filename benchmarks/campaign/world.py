@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.machine import load_average
 from scripts.demo_services import LocalS3
 from scripts.kill_watch import Database
 from scripts.processes import Program, stop
@@ -133,6 +134,7 @@ class World:
             "slowest_run_seconds": round(max(self.emulator.durations(requests["POST create"]), default=0.0), 1),
             "airflow_cpu_seconds": round(cpu, 1),
             "emulator_cpu_seconds": round(emulators, 1),
+            "load_average": load_average(),
             "task_instances": len(instances),
             "task_executions": starts,
             "requests": requests,
