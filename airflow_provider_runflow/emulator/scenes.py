@@ -15,7 +15,7 @@ Colour = tuple[int, int, int]
 ART_PIXELS = 1_000_000  # shapes are drawn no larger than this and scaled up: their edges are soft anyway
 SMOOTH = 2  # drawn so many times larger, then reduced: Pillow does not smooth edges itself
 RIDGES = 4
-STEPS = 180
+STEPS = 180  # of a ridge's outline; small pictures need fewer
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,9 @@ def _ridge(width: int, height: int, depth: float, shapes: Random) -> list[tuple[
         for size, turns in ((0.060, (0.5, 1.1)), (0.026, (1.4, 2.6)), (0.009, (3.5, 6.0)))
     ]
     line = []
-    for step in range(STEPS + 1):
-        along = step / STEPS
+    steps = min(STEPS, width)
+    for step in range(steps + 1):
+        along = step / steps
         rise = sum(high * math.sin(math.tau * turns * along + phase) for high, turns, phase in waves)
         line.append((width * along, base - rise))
     return [(0.0, float(height)), *line, (float(width), float(height))]

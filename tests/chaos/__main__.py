@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 
 import tests.conftest  # noqa: F401 - before Airflow: a home of its own
-from tests.chaos.judge import Verdict, try_seeds
+from tests.chaos.judge import Verdict, keep_modules, try_chunk
 
 SHOWN = 20
 
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     seeds = range(options.seed, options.seed + options.trials)
     print(f"chaos: trials {seeds.start} to {seeds.stop - 1} on {options.processes} processes", file=sys.stderr)
     began = time.monotonic()
-    total = _sum(_chunks(seeds, 50), options.processes)
+    total = _sum(_chunks(seeds, 25), options.processes)
     for problem in total.problems[:SHOWN]:
         print(problem, file=sys.stderr)
     if total.problems:
@@ -44,8 +44,9 @@ def _options() -> argparse.ArgumentParser:
 
 def _sum(chunks: Iterable[range], processes: int) -> Verdict:
     total = Verdict()
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for verdict in pool.map(try_seeds, chunks):
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=keep_modules) as pool:
+        for verdict in pool.map(try_chunk, chunks):
             total.add(verdict)
     return total
 

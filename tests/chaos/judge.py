@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
@@ -60,6 +61,20 @@ def try_seeds(seeds: Iterable[int]) -> Verdict:
     for seed in seeds:
         total.add(try_seed(seed))
     return total
+
+
+def keep_modules() -> None:
+    """Begin a process that does nothing but play trials."""
+    # The collector would walk all of Airflow again and again: a tenth of the time.
+    gc.freeze()
+    gc.disable()
+
+
+def try_chunk(seeds: Iterable[int]) -> Verdict:
+    """Play some trials in such a process."""
+    verdict = try_seeds(seeds)
+    gc.collect()
+    return verdict
 
 
 def try_seed(seed: int) -> Verdict:

@@ -110,7 +110,9 @@ class BatchPlay(Play):
         assert seat.attempt is not None
         log = TaskStateLog(self.world.airflow.states.get(seat.attempt.scope, {}))
         return any(
-            record.client_ref in str(error) and str(record.input.get("prompt", "")).startswith(want.name)
+            record.client_ref in str(error)
+            and str(record.input.get("prompt", "")).startswith(want.name)
+            and record.variation == want.variation
             for record in log.read(str(want.key))
         )
 
