@@ -10,7 +10,8 @@ from typing import Any
 from airflow_provider_runflow.exceptions import DestinationError, NameTakenError
 from airflow_provider_runflow.landing import names, sidecar
 from airflow_provider_runflow.landing.job import Job, Landed
-from airflow_provider_runflow.landing.store import Store, same
+from airflow_provider_runflow.landing.seen import unchanged
+from airflow_provider_runflow.landing.store import Store
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def find_landed(job: Job, store: Store, sidecar_store: Store | None) -> Found | 
         # Two submissions of one request could each have left some: only one run's full set counts.
         if not isinstance(run_id, str) or not run_id or told.get("runflow_run_id") != run_id:
             return None
-        if not same(store, image.name, image.size_bytes, image.sha256):
+        if not unchanged(store, image.name, image.size_bytes, image.sha256, image.etag):
             return None
         images.append(image)
     return Found(images, run_id, cost if isinstance(cost, str) else None)
@@ -137,6 +138,6 @@ def still_there(images: Sequence[Mapping[str, Any]], store: Store) -> bool:
             return False
         if type(size) is not int or not isinstance(sha256, str):
             return False
-        if not same(store, uri[len(prefix) :], size, sha256):
+        if not unchanged(store, uri[len(prefix) :], size, sha256, image.get("etag")):
             return False
     return bool(images)

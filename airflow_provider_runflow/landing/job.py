@@ -157,6 +157,7 @@ class Landed:
     :param size_bytes: length.
     :param sha256: of its bytes, lower-case hex.
     :param derivatives: what was made of it, beside it.
+    :param etag: the store's own mark of its bytes; None when it has none.
     :param unmade: which derivatives could not be made, and why.
     """
 
@@ -169,6 +170,7 @@ class Landed:
     size_bytes: int
     sha256: str
     derivatives: tuple[LandedDerivative, ...] = ()
+    etag: str | None = field(default=None, compare=False)
     unmade: tuple[str, ...] = field(default=(), compare=False)
 
     def at(self, uri: str) -> Landed:
@@ -180,7 +182,7 @@ class Landed:
         return replace(self, uri=uri, derivatives=tuple(beside))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form that return values hold; ``derivatives`` is in it where there are any."""
+        """Return the JSON form that return values hold; ``etag`` and ``derivatives`` are in it where there are any."""
         data: dict[str, Any] = {
             "index": self.index,
             "uri": self.uri,
@@ -190,4 +192,6 @@ class Landed:
             "size_bytes": self.size_bytes,
             "sha256": self.sha256,
         }
+        if self.etag is not None:
+            data["etag"] = self.etag
         return {**data, "derivatives": [each.as_dict() for each in self.derivatives]} if self.derivatives else data

@@ -26,7 +26,7 @@ from airflow_provider_runflow.landing.derived import Deriving
 from airflow_provider_runflow.landing.download import RETRY_IS_FREE, Spooled, download, landing_error
 from airflow_provider_runflow.landing.found import Found, check_before_money, find_landed, still_there
 from airflow_provider_runflow.landing.job import Job, Landed
-from airflow_provider_runflow.landing.store import NameTaken, Store, put_once
+from airflow_provider_runflow.landing.store import NameTaken, Store, Stored, put_once
 
 __all__ = [
     "Found",
@@ -191,7 +191,7 @@ class _Landing:
         name = self.job.name(index, spooled.facts.ext, self.run_id)
         try:
             # A name of this very run is never replaced: a run may deliver more pictures than were asked for.
-            was_there = self._put_as(name, spooled, replace=self.job.replace and name not in self.used)
+            stored = self._put_as(name, spooled, replace=self.job.replace and name not in self.used)
         except NameTaken:
             if not self.job.suffix:
                 raise DestinationError(
@@ -207,7 +207,7 @@ class _Landing:
                 self.store.uri(name),
             )
             try:
-                was_there = self._put_as(name, spooled, replace=False)
+                stored = self._put_as(name, spooled, replace=False)
             except NameTaken:
                 raise DestinationError(f"{self.store.uri(name)} is taken by other bytes, too") from None
         self.used.add(name)
@@ -221,12 +221,13 @@ class _Landing:
                 height=spooled.facts.height,
                 size_bytes=spooled.size_bytes,
                 sha256=spooled.sha256,
+                etag=stored.etag,
             ),
-            was_there,
+            stored.was_there,
         )
 
-    def _put_as(self, name: str, spooled: Spooled, *, replace: bool) -> bool:
-        """Store under ``name``; True when the same bytes were there. Raises NameTaken when others are."""
+    def _put_as(self, name: str, spooled: Spooled, *, replace: bool) -> Stored:
+        """Store under ``name``, unless the same bytes are there; raises NameTaken when others are."""
         return put_once(
             self.store,
             name,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A store whose names were listed once: what was not seen is not asked for. For looking before the money is spent."""
+"""A store that was listed once: what the list tells is not asked for. For looking before the money is spent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_runflow.landing.store import NO_TAGS, Stat, Store
+from airflow_provider_runflow.landing.store import NO_TAGS, Stat, Store, same
 
 # More than this is slower to list than to ask for, item by item.
 MAX_NAMES = 50_000
@@ -18,10 +18,11 @@ class SeenStore:
     Answers "nothing there" by itself for names that a list lacks; everything else goes to the store.
 
     :param store: the store.
-    :param names: what it held a moment ago. A picture that appears later is found when it would be overwritten.
+    :param names: what it held a moment ago, with etags. A picture that appears later is found when it would be
+        overwritten.
     """
 
-    def __init__(self, store: Store, names: frozenset[str]) -> None:
+    def __init__(self, store: Store, names: Mapping[str, str | None]) -> None:
         self._store = store
         self._names = names
         self.check = store.check
@@ -37,9 +38,13 @@ class SeenStore:
         """Return a JSON object; None when there is none."""
         return self._store.read_json(name) if name in self._names else None
 
-    def names(self, limit: int) -> list[str] | None:
+    def etag(self, name: str) -> str | None:
+        """Return the etag that was listed for ``name``, if there was one."""
+        return self._names.get(name)
+
+    def names(self, limit: int) -> dict[str, str | None] | None:
         """Return the names that were seen."""
-        return list(self._names)[:limit]
+        return dict(self._names) if len(self._names) <= limit else None
 
     def put_file(
         self,
@@ -50,9 +55,9 @@ class SeenStore:
         sha256: str,
         replace: bool,
         tags: Mapping[str, str] = NO_TAGS,
-    ) -> None:
+    ) -> str | None:
         """Store a finished file."""
-        self._store.put_file(name, path, content_type=content_type, sha256=sha256, replace=replace, tags=tags)
+        return self._store.put_file(name, path, content_type=content_type, sha256=sha256, replace=replace, tags=tags)
 
     def put_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Store a JSON object."""
@@ -67,7 +72,17 @@ class SeenStore:
         self._store.put_document(name, raw, content_type=content_type)
 
 
-def listed_names(store: Store | None) -> frozenset[str] | None:
-    """Return all names of a store; None when there are too many, or the store cannot list them."""
-    names = store.names(MAX_NAMES) if store is not None else None
-    return None if names is None else frozenset(names)
+def listed_names(store: Store | None) -> Mapping[str, str | None] | None:
+    """Return all names of a store, with etags; None when there are too many, or the store cannot list them."""
+    return store.names(MAX_NAMES) if store is not None else None
+
+
+def unchanged(store: Store, name: str, size_bytes: int, sha256: str, etag: str | None) -> bool:
+    """
+    Whether exactly these bytes are stored under ``name``.
+
+    :param etag: what the store called them when they were stored: while it lists the same, nothing is read.
+    """
+    if etag is not None and isinstance(store, SeenStore) and store.etag(name) == etag:
+        return True
+    return same(store, name, size_bytes, sha256)

@@ -127,6 +127,7 @@ def image_of(sidecar: Mapping[str, Any], name: str) -> Landed | None:
         height=image["height"],
         size_bytes=image["size_bytes"],
         sha256=image["sha256"],
+        etag=image.get("etag") if isinstance(image.get("etag"), str) else None,
         derivatives=tuple(filter(None, map(_derivative_of, _list(image.get("derivatives"))))),
     )
 

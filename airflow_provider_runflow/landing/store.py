@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
@@ -23,10 +23,25 @@ class Stat:
 
     :param size_bytes: its length.
     :param sha256: of its bytes, lower-case hex; None when only reading it can tell.
+    :param etag: the store's own mark of these bytes; None when it has none.
     """
 
     size_bytes: int
     sha256: str | None
+    etag: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """
+    What storing a file came to.
+
+    :param was_there: exactly these bytes had the name already.
+    :param etag: the store's own mark of them; None when it has none.
+    """
+
+    was_there: bool
+    etag: str | None
 
 
 class NameTaken(Exception):
@@ -78,8 +93,12 @@ class Store(Protocol):
         :raises DestinationError: nothing is there, or it cannot be read.
         """
 
-    def names(self, limit: int) -> list[str] | None:
-        """Return every name below the prefix; None when there are more than ``limit``, or listing is not possible."""
+    def names(self, limit: int) -> dict[str, str | None] | None:
+        """
+        Return every name below the prefix, with its etag where the store lists one.
+
+        :return: None when there are more than ``limit``, or listing is not possible.
+        """
 
     def put_file(
         self,
@@ -90,7 +109,7 @@ class Store(Protocol):
         sha256: str,
         replace: bool,
         tags: Mapping[str, str] = NO_TAGS,
-    ) -> None:
+    ) -> str | None:
         """
         Store a finished file, whole or not at all.
 
@@ -100,6 +119,7 @@ class Store(Protocol):
         :param sha256: of the file, lower-case hex; kept with the object where the store can.
         :param replace: overwrite what is there.
         :param tags: to find it by, where the store has tags.
+        :return: its etag, where the store has such.
         :raises NameTaken: ``replace`` is False and something is there; nothing was written.
         """
 
@@ -182,19 +202,19 @@ def put_once(
     sha256: str,
     replace: bool,
     tags: Mapping[str, str] = NO_TAGS,
-) -> bool:
+) -> Stored:
     """
     Store a finished file under ``name``, unless exactly these bytes are there.
 
-    :return: whether they were.
     :raises NameTaken: ``replace`` is False and other bytes are there.
     """
-    if replace and same(store, name, size_bytes, sha256):
-        return True
+    found = store.stat(name) if replace else None
+    if found is not None and matches(store, name, found, size_bytes, sha256):
+        return Stored(True, found.etag)
     try:
-        store.put_file(name, path, content_type=content_type, sha256=sha256, replace=replace, tags=tags)
+        etag = store.put_file(name, path, content_type=content_type, sha256=sha256, replace=replace, tags=tags)
     except NameTaken as taken:
         if matches(store, name, taken.existing, size_bytes, sha256):
-            return True
+            return Stored(True, taken.existing.etag)
         raise
-    return False
+    return Stored(False, etag)

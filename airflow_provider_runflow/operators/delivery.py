@@ -64,8 +64,8 @@ class LandingPlace:
     hook: RunflowHook
     log: Log
     client: StorageClient | None = None
-    _names: frozenset[str] | None = field(default=None, init=False)
-    _sidecar_names: frozenset[str] | None = field(default=None, init=False)
+    _names: Mapping[str, str | None] | None = field(default=None, init=False)
+    _sidecar_names: Mapping[str, str | None] | None = field(default=None, init=False)
 
     @cached_property
     def store(self) -> Store:
@@ -101,7 +101,7 @@ class LandingPlace:
         return store if store is None or self._sidecar_names is None else SeenStore(store, self._sidecar_names)
 
     @property
-    def seen_names(self) -> frozenset[str] | None:
+    def seen_names(self) -> Mapping[str, str | None] | None:
         """All names that :meth:`look_around` saw; ``None`` when there are too many."""
         return self._names
 
@@ -121,7 +121,7 @@ class LandingPlace:
         """Whether everything that a recorded result names is still in the destination, unchanged."""
         from airflow_provider_runflow.landing.land import still_there
 
-        return still_there(result.get("images") or [], self.store)
+        return still_there(result.get("images") or [], self.known_store)
 
     def land_job(self, job: Job, run: Run, log: Log | None = None) -> list[Landed]:
         """

@@ -137,19 +137,19 @@ class ObjectStorageStore:
         with self._reading(name) as stream:
             return copy_stream(stream, path)
 
-    def names(self, limit: int) -> list[str] | None:
-        """Return every name below the prefix; None when there are more than ``limit``."""
-        found: list[str] = []
+    def names(self, limit: int) -> dict[str, str | None] | None:
+        """Return every name below the prefix, without etags; None when there are more than ``limit``."""
+        found: dict[str, str | None] = {}
         try:
             with self._naming("list", "", FileNotFoundError):
                 # The listing of now: what another task wrote a moment ago must not hide behind fsspec's cache.
                 self._fs.invalidate_cache()
                 for folder, _, files in self._fs.walk(self._root):
-                    found += [f"{folder}/{name}"[len(self._root) + 1 :] for name in files]
+                    found |= {f"{folder}/{name}"[len(self._root) + 1 :]: None for name in files}
                     if len(found) > limit:
                         return None
         except FileNotFoundError:
-            return []
+            return {}
         return found
 
     def put_file(

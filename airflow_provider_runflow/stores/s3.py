@@ -181,7 +181,7 @@ class S3Store:
                 return None
             raise
         recorded = head.get("Metadata", {}).get("sha256")
-        return Stat(int(head["ContentLength"]), recorded if is_sha256(recorded) else None)
+        return Stat(int(head["ContentLength"]), recorded if is_sha256(recorded) else None, _etag(head))
 
     def sha256(self, name: str) -> str:
         """Return an object's sha256, from its metadata or else by reading it in pieces: one request."""
@@ -195,13 +195,13 @@ class S3Store:
         with self._read(name) as body:
             return copy_stream(body, path)
 
-    def names(self, limit: int) -> list[str] | None:
-        """Return every name below the prefix, 1,000 a call; None when there are more than ``limit``."""
-        found: list[str] = []
+    def names(self, limit: int) -> dict[str, str | None] | None:
+        """Return every name below the prefix with its ETag, 1,000 a call; None when there are more than ``limit``."""
+        found: dict[str, str | None] = {}
         more: dict[str, str] = {}
         while True:
             page = self._call("list_objects_v2", None, Prefix=self.prefix, MaxKeys=1000, **more)
-            found += [each["Key"][len(self.prefix) :] for each in page.get("Contents", ())]
+            found |= {each["Key"][len(self.prefix) :]: _etag(each) for each in page.get("Contents", ())}
             if len(found) > limit:
                 return None
             if not page.get("IsTruncated"):
@@ -217,7 +217,7 @@ class S3Store:
         sha256: str,
         replace: bool,
         tags: Mapping[str, str] = NO_TAGS,
-    ) -> None:
+    ) -> str | None:
         """
         Store a file with one ``put_object``, which S3 does whole or not at all.
 
@@ -233,21 +233,20 @@ class S3Store:
             # S3 refuses bytes that are not what was hashed while downloading.
             arguments["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
         if replace:
-            self._put(name, path, arguments)
-            return
+            return self._put(name, path, arguments)
         if not self.guards:
             # Looked up first, because some servers ignore If-None-Match and overwrite.
             self._looked += 1
             self._check_free(name)
         try:
-            self._put(name, path, {**arguments, "IfNoneMatch": "*"})
+            return self._put(name, path, {**arguments, "IfNoneMatch": "*"})
         except S3Error as error:
             if error.status in (409, 412, 501):
                 self._check_free(name)
             if error.status != 501:
                 raise
             self._guards = False
-            self._put(name, path, arguments)
+            return self._put(name, path, arguments)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return a JSON object of at most 1 MiB, None when there is none."""
@@ -295,9 +294,9 @@ class S3Store:
         if existing is not None:
             raise NameTaken(name, existing)
 
-    def _put(self, name: str, path: Path, arguments: Mapping[str, Any]) -> None:
+    def _put(self, name: str, path: Path, arguments: Mapping[str, Any]) -> str | None:
         with path.open("rb") as body:
-            self._call("put_object", name, Body=body, **arguments)
+            return _etag(self._call("put_object", name, Body=body, **arguments))
 
     def _read(self, name: str) -> contextlib.AbstractContextManager[Any]:
         return self._reading(name, self._call("get_object", name)["Body"])
@@ -389,6 +388,11 @@ def _arguments(
         if value is not None:
             arguments[key] = value
     return arguments
+
+
+def _etag(answer: Mapping[str, Any]) -> str | None:
+    """Read the ETag, which S3 changes whenever an object's bytes do."""
+    return str(answer.get("ETag", "")).strip('"') or None
 
 
 def _shows(key: str, value: Any) -> bool:

@@ -163,6 +163,22 @@ class TestPictures:
         assert len(s3_server.keys("brand")) == 16
 
 
+class TestEtags:
+    def test_are_the_same_when_storing_looking_up_and_listing(self, store: S3Store, file: Path) -> None:
+        etag = store.put_file("a.png", file, content_type="image/png", sha256=sha(file.read_bytes()), replace=False)
+        found = store.stat("a.png")
+        assert etag
+        assert found is not None
+        assert found.etag == etag
+        assert store.names(10) == {"a.png": etag}
+
+    def test_change_with_the_bytes(self, store: S3Store, s3_server: S3Server, file: Path) -> None:
+        put(store, file)
+        before = store.names(10)
+        s3_server.client.put_object(Bucket="brand", Key="spring/a.png", Body=PICTURE[::-1])
+        assert store.names(10) != before
+
+
 class TestHashes:
     def test_of_what_others_stored_are_read(self, store: S3Store, s3_server: S3Server) -> None:
         s3_server.client.put_object(Bucket="brand", Key="spring/a.png", Body=PICTURE)

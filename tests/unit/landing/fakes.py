@@ -138,11 +138,13 @@ class MemoryStore:
     A store in memory that remembers what was asked of it.
 
     :param knows_hashes: whether ``stat`` tells the sha256, as S3 does, or only reading does.
+    :param knows_etags: whether it marks what it stores, as S3 does.
     """
 
-    def __init__(self, root: str = "mem://bucket/", *, knows_hashes: bool = True) -> None:
+    def __init__(self, root: str = "mem://bucket/", *, knows_hashes: bool = True, knows_etags: bool = False) -> None:
         self.root = root
         self.knows_hashes = knows_hashes
+        self.knows_etags = knows_etags
         self.objects: dict[str, bytes] = {}
         self.types: dict[str, str] = {}
         self.tags: dict[str, dict[str, str]] = {}
@@ -164,7 +166,7 @@ class MemoryStore:
     def stat(self, name: str) -> Stat | None:
         self._note("stat", name)
         data = self.objects.get(name)
-        return None if data is None else Stat(len(data), sha(data) if self.knows_hashes else None)
+        return None if data is None else Stat(len(data), sha(data) if self.knows_hashes else None, self.etag(name))
 
     def sha256(self, name: str) -> str:
         self._note("sha256", name)
@@ -179,9 +181,12 @@ class MemoryStore:
         path.write_bytes(self.objects[name])
         return sha(self.objects[name])
 
-    def names(self, limit: int) -> list[str] | None:
+    def names(self, limit: int) -> dict[str, str | None] | None:
         self._note("names", "")
-        return list(self.objects) if len(self.objects) <= limit else None
+        return {name: self.etag(name) for name in self.objects} if len(self.objects) <= limit else None
+
+    def etag(self, name: str) -> str | None:
+        return sha(self.objects[name])[:8] if self.knows_etags else None
 
     def put_file(
         self,
@@ -192,15 +197,16 @@ class MemoryStore:
         sha256: str,
         replace: bool,
         tags: Mapping[str, str] = NO_TAGS,
-    ) -> None:
+    ) -> str | None:
         self._note("put_file", name)
         if name in self.objects and not replace:
             data = self.objects[name]
-            raise NameTaken(name, Stat(len(data), sha(data) if self.knows_hashes else None))
+            raise NameTaken(name, Stat(len(data), sha(data) if self.knows_hashes else None, self.etag(name)))
         self.objects[name] = path.read_bytes()
         assert sha(self.objects[name]) == sha256
         self.types[name] = content_type
         self.tags[name] = dict(tags)
+        return self.etag(name)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         self._note("read_json", name)
