@@ -112,6 +112,7 @@ class PaidBatch:
     log: Log
     tell: Callable[[PaidBatch], None] = lambda batch: None
     brake: Brake = field(init=False)
+    watched_group: Group | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         models = {run.paid.request.model for run in self.runs}
@@ -168,7 +169,7 @@ class PaidBatch:
 
     def wait(self) -> Mapping[str, Any]:
         """Wait on the worker until all runs have ended or the deadline has passed; say which, as the trigger does."""
-        group = self._group()
+        group = self.watched_group = self._group()
         reader = self._reader()
 
         def read(group: Group, reconnect: bool) -> None:

@@ -71,10 +71,12 @@ class Progress:
         runs = self._batch.runs
         landed = sum(run.is_landed for run in runs)
         failed = sum(run.error is not None for run in runs)
-        waiting = sum(run.is_waiting for run in runs)
+        waiting, group = sum(run.is_waiting for run in runs), self._batch.watched_group
+        ended = f" ({group.ended} of them have ended)" if group is not None and waiting and not landed else ""
         cost = total(run.cost_usd for run in runs) or "0"
         left = len(runs) - landed - failed - waiting
-        text = f"{len(runs)} items: {left} to go, {waiting} waiting, {landed} landed, {failed} failed; ${cost} so far."
+        text = f"{len(runs)} items: {left} to go, {waiting} waiting{ended}, {landed} landed, {failed} failed; "
+        text += f"${cost} so far."
         dealt, now = len(runs) - left, self._clock.now()
         if not left or dealt * 10 < len(runs):
             return text

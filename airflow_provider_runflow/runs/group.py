@@ -97,6 +97,11 @@ class Group:
         return MappingProxyType(self._statuses)
 
     @property
+    def ended(self) -> int:
+        """How many runs are known to have ended."""
+        return len(self._statuses.keys() - self._pending)
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many runs are in which status; runs that were never read are in none."""
         return dict(sorted(Counter(self._statuses.values()).items()))

@@ -7,8 +7,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 
 from airflow_provider_runflow.exceptions import InvalidRequestError
+from airflow_provider_runflow.runs.group import Group
 
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%")
 
@@ -41,6 +43,20 @@ def needed(min_success: int | str | None, items: int, *, at_most: bool = False) 
     if items and min_success > items:
         raise InvalidRequestError(f"{rule}; there are only {items} items.")
     return min_success
+
+
+def goes_on(group: Group, since: datetime, now: datetime) -> str:
+    """
+    Say how a group of runs stands, and about when all have ended at this pace.
+
+    :param since: when the wait for them began.
+    """
+    ended, total = group.ended, max(group.count, len(group.statuses))
+    text = f"{ended} of {total} runs have ended ({told(group.statuses.values())})."
+    if ended == total or ended * 10 < total:
+        return text
+    end = now + (now - since) * (total - ended) / ended
+    return f"{text} At this pace all have ended by {end:%H:%M:%S} UTC."
 
 
 def told(outcomes: Iterable[str]) -> str:

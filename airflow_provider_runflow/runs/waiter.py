@@ -22,6 +22,7 @@ from airflow_provider_runflow.runs.polling import (
     Sleep,
 )
 from airflow_provider_runflow.runs.survey import born_by_id
+from airflow_provider_runflow.runs.tally import goes_on
 
 # What a wait comes to; `Sleep`: the connection is to be read again, and the wait goes on.
 Ended = Over | Late | GiveUp | Sleep
@@ -29,6 +30,7 @@ Ended = Over | Late | GiveUp | Sleep
 # A run that a list does not show is asked for by its id after so long: lists lag behind.
 LAG_FOR = timedelta(seconds=10)
 SHORTEST = 0.05
+TOLD_EVERY = timedelta(seconds=5)
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
@@ -43,6 +45,7 @@ class Waiter(Patience):
     :param interval: seconds between looks.
     :param jitter: as ``random.uniform``.
     :param warn: the wait's own log.
+    :param tell: the same, for what goes as it should: how a group stands, whenever that changes.
     :raises InvalidRequestError: an id or the client_ref cannot be sent.
     """
 
@@ -54,6 +57,7 @@ class Waiter(Patience):
         interval: float,
         jitter: Callable[[float, float], float],
         warn: Callable[[str], None],
+        tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         alone = len(group.run_ids) == 1
         super().__init__(
@@ -64,6 +68,8 @@ class Waiter(Patience):
         if group.client_ref is not None:
             protocol.check_client_ref(group.client_ref)
         self.group = group
+        self._tell = tell
+        self._told: tuple[datetime, int] = (_LONG_AGO, 0)
         self.due: datetime | None = None
         self._since: datetime | None = None
         self._whole = False
@@ -195,11 +201,19 @@ class Waiter(Patience):
     def on_round(self, now: datetime, durations: Durations) -> None:
         """Note that all its runs were read in this round; says when the next look is due."""
         self.on_answer()
+        self._tell_progress(now)
         pending = self.group.pending
         complete = len(self.group.statuses) >= self.group.count
         births = [self._born[run_id] for run_id in pending if run_id in self._born]
         youngest = max(births) if complete and births and len(births) == len(pending) else None
         self.due = next_look(now, self.interval, youngest, durations.quickest)
+
+    def _tell_progress(self, now: datetime) -> None:
+        """Say how a group of many stands, if that has changed, and the last line is some seconds old."""
+        ended, (at, before) = self.group.ended, self._told
+        if self.group.count > 1 and ended != before and now - at >= TOLD_EVERY and self._since is not None:
+            self._told = now, ended
+            self._tell(goes_on(self.group, self._since, now))
 
 
 def _name(group: Group) -> str:

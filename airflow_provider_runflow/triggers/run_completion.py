@@ -155,6 +155,7 @@ class RunCompletionTrigger(BaseTrigger):
             jitter=RunflowHook.jitter.uniform,
             # The watcher is at home in no task, but what it has to say of this wait belongs into this task's log.
             warn=in_this_context(self.log.warning),
+            tell=in_this_context(self.log.info),
         )
         while True:
             try:

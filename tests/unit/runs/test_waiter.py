@@ -24,13 +24,14 @@ def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def waiter(*run_ids: str, said: Lines | None = None, **group: Any) -> Waiter:
+def waiter(*run_ids: str, said: Lines | None = None, told: Lines | None = None, **group: Any) -> Waiter:
     made = Waiter(
         Group(run_ids=run_ids, **group),
         deadline=at(600),
         interval=5.0,
         jitter=lambda low, high: high,
         warn=said if said is not None else Lines(),
+        tell=told if told is not None else Lines(),
     )
     made.on_start(NOON)
     return made
@@ -179,3 +180,43 @@ def test_trouble_is_told_with_what_becomes_of_the_money() -> None:
 def test_what_cannot_be_sent_is_refused_at_once(facts: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError):
         waiter(*facts.pop("run_ids", ()), **facts)
+
+
+class TestWhoLooksAtTheLog:
+    def test_sees_how_a_group_stands_and_when_it_will_be_over(self) -> None:
+        told = Lines()
+        group = waiter("a", "b", "c", "d", told=told)
+        for second, run_id, status in ((10, "a", "succeeded"), (20, "b", "failed")):
+            group.on_row(row(run_id, status), at(second))
+            group.on_round(at(second), Durations())
+        assert told.lines == [
+            "1 of 4 runs have ended (1 succeeded). At this pace all have ended by 12:00:40 UTC.",
+            "2 of 4 runs have ended (1 succeeded, 1 failed). At this pace all have ended by 12:00:40 UTC.",
+        ]
+
+    def test_is_told_no_date_while_hardly_anything_has_ended(self) -> None:
+        told = Lines()
+        group = waiter(told=told, client_ref="af.x", count=11)
+        group.on_row(row("a", "succeeded"), at(10))
+        group.on_row(row("b"), at(10))
+        group.on_round(at(10), Durations())
+        assert told.lines == ["1 of 11 runs have ended (1 succeeded, 1 running)."]
+
+    def test_is_told_nothing_that_has_not_changed_and_nothing_twice_in_a_few_seconds(self) -> None:
+        told = Lines()
+        group = waiter("a", "b", "c", told=told)
+        group.on_row(row("a", "succeeded"), at(10))
+        for second in (10, 20, 30):
+            group.on_round(at(second), Durations())
+        group.on_row(row("b", "succeeded"), at(31))
+        group.on_round(at(31), Durations())
+        group.on_row(row("c", "succeeded"), at(34))
+        group.on_round(at(34), Durations())
+        assert len(told.lines) == 2
+
+    def test_is_told_nothing_of_a_single_run(self) -> None:
+        told = Lines()
+        single = waiter("a", told=told)
+        single.on_row(row("a", "succeeded"), at(10))
+        single.on_round(at(10), Durations())
+        assert told.lines == []
