@@ -27,6 +27,14 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import or_, select
 
+from airflow_provider_runflow.links import BATCH_XCOM_KEY
+from airflow_provider_runflow.stores.task_state_log import DIRECTORY
+
+try:
+    from airflow.models.task_state_store import TaskStateStoreModel
+except ImportError:  # before Airflow 3.3
+    TaskStateStoreModel = None  # type: ignore[assignment,misc]
+
 if TYPE_CHECKING:
     from airflow_provider_runflow.landing.store import Store
 
@@ -60,6 +68,7 @@ class Instance:
     :param label: what its map index is called; ``None`` without a ``map_index_template``.
     :param state: ``None`` before it is scheduled.
     :param xcoms: what the light table reads of it, by key.
+    :param kept: the journal of a batch that has pushed no result yet, by key.
     :param stamp: changes whenever one of them does.
     """
 
@@ -74,6 +83,7 @@ class Instance:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     xcoms: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
     stamp: str = ""
 
 
@@ -164,16 +174,41 @@ def instances(
                 *here, XComModel.task_id.in_(tasks), XComModel.key.in_(wanted)
             )
         ).all()
+        pushed_keys = {(row.task_id, row.map_index, row.key) for row in values}
+        underway = {
+            (task, index)
+            for task, index, key in pushed_keys
+            if key == BATCH_XCOM_KEY and (task, index, RETURN_VALUE) not in pushed_keys
+        }
+        kept = _journals(session, dag_id, run_id, underway)
     xcoms: dict[tuple[str, int], dict[str, Any]] = {}
     stamps: dict[tuple[str, int], list[str]] = {}
     for row in values:
         who = (row.task_id, row.map_index)
         xcoms.setdefault(who, {})[row.key] = _json(row.value)
         stamps.setdefault(who, []).append(f"{row.key}={row.timestamp.isoformat()}")
+    records: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in kept:
+        who = (row.task_id, row.map_index)
+        records.setdefault(who, {})[row.key] = _json(row.value)
+        stamps.setdefault(who, []).append(f"{row.key}={row.updated_at.isoformat()}")
     return [
-        _instance(row, xcoms.get((row.task_id, row.map_index), {}), stamps.get((row.task_id, row.map_index), []))
+        _instance(row, xcoms.get(who, {}), records.get(who, {}), stamps.get(who, []))
         for row in rows
+        for who in [(row.task_id, row.map_index)]
     ]
+
+
+def _journals(session: Any, dag_id: str, run_id: str, whose: Collection[tuple[str, int]]) -> Sequence[Any]:
+    """Read what batches have on record."""
+    model = TaskStateStoreModel
+    if model is None or not whose:
+        return []
+    tasks = {task_id for task_id, _ in whose}
+    query = select(model.task_id, model.map_index, model.key, model.value, model.updated_at).where(
+        model.dag_id == dag_id, model.run_id == run_id, model.task_id.in_(tasks), model.key.startswith(DIRECTORY)
+    )
+    return [row for row in session.execute(query).all() if (row.task_id, row.map_index) in whose]
 
 
 def open_root(scheme: str, bucket: str, folder: str, conn_id: str | None) -> tuple[Store, str]:
@@ -229,7 +264,7 @@ def _run(row: Any) -> DagRunFacts:
     return DagRunFacts(row.dag_id, row.run_id, str(state), row.run_after, row.start_date, row.end_date)
 
 
-def _instance(row: Any, xcoms: dict[str, Any], stamps: list[str]) -> Instance:
+def _instance(row: Any, xcoms: dict[str, Any], kept: dict[str, Any], stamps: list[str]) -> Instance:
     state = getattr(row.state, "value", row.state)
     return Instance(
         dag_id=row.dag_id,
@@ -243,6 +278,7 @@ def _instance(row: Any, xcoms: dict[str, Any], stamps: list[str]) -> Instance:
         started_at=row.start_date,
         ended_at=row.end_date,
         xcoms=xcoms,
+        kept=kept,
         stamp="|".join(sorted(stamps)),
     )
 

@@ -91,6 +91,8 @@ def make_sheet(told: Iterable[tuple[Instance, Manifest | None]]) -> Sheet:
         if manifest is not None and manifest.trouble:
             troubles.append(f"{instance.task_id}: {manifest.trouble}")
         cards += _cards(instance, manifest)
+        if manifest is not None and manifest.underway:
+            costs += [each.row.cost_usd for each in manifest.rows]
         costs.append(result_of(instance).get("cost_usd"))
         moving = moving or instance.state in MOVING
     return Sheet(cards, _total(costs), moving, troubles)
@@ -110,7 +112,9 @@ def run_facts(run: DagRunFacts) -> dict[str, Any]:
 
 def _cards(instance: Instance, manifest: Manifest | None) -> Iterator[dict[str, Any]]:
     result = result_of(instance)
-    if manifest is not None and not manifest.trouble:
+    if manifest is not None and manifest.underway:
+        yield from _cards_underway(instance, manifest)
+    elif manifest is not None and not manifest.trouble:
         yield from _batch_cards(instance, manifest)
     elif "images" in result:
         yield from _single_cards(instance, result)
@@ -145,6 +149,22 @@ def _batch_cards(instance: Instance, manifest: Manifest) -> Iterator[dict[str, A
         if each.row.outcome is not Outcome.SUCCEEDED:
             status = BLOCKED if each.row.outcome is Outcome.BLOCKED else FAILED
             yield {**shown, "status": status, "index": None}
+
+
+def _cards_underway(instance: Instance, manifest: Manifest) -> Iterator[dict[str, Any]]:
+    """Return the cards of a batch that goes on, or died before it could say how it ended."""
+    moving = instance.state in MOVING
+    for each in manifest.rows:
+        shown = {**_task(instance), **_row(each), "outcome": None}
+        for image in each.images:
+            yield {**shown, **_image(image)}
+        if each.row.outcome is not Outcome.SUCCEEDED:
+            reason = None if moving else "The task ended before it landed; a retry lands what is paid for $0."
+            yield {**shown, "status": WAITING if moving else FAILED, "index": None, "reason": reason}
+    items = facts_of(instance).get("items")
+    left = items - len(manifest.rows) if isinstance(items, int) else 0
+    if left > 0 or not manifest.rows:
+        yield {**_without_picture(instance, None), "count": max(left, 1)}
 
 
 def _row(each: Row) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 What a task instance landed, as its own records say: the only pictures that the light table serves for it.
 
 The rule. A picture is asked for by its sha256, never by an address. Its address is taken from the result that the task
-instance pushed, or from a row of the manifest that this result names, and then
+instance pushed, from a row of the manifest that this result names, or from the journal of a batch that goes on, and
+then
 
-- a row's picture must lie below its manifest's own folder: a manifest cannot lend its task's connection elsewhere;
+- a row's picture must lie below its manifest's own folder, and a record's below the destination that the task told:
+  they cannot lend its task's connection elsewhere;
 - the address must have the form of an object in a store, without a query, user, ``.`` or ``..``;
 - the bytes that are read must have the recorded sha256. Whoever plants an address in a manifest would have to know the
   hash of the very bytes that they want to see.
@@ -82,11 +84,13 @@ class Manifest:
     What a batch landed.
 
     :param trouble: why it cannot be read; ``None`` when it could.
+    :param underway: the batch has not written it yet; this is what it has on record so far.
     """
 
     rows: Sequence[Row] = field(default_factory=tuple)
     size: int = 0
     trouble: str | None = None
+    underway: bool = False
 
 
 class Stores:
@@ -114,16 +118,25 @@ class Stores:
             raise NotShown(502, "The store does not answer; the API server's log says more.") from error
 
     def manifest(self, instance: Instance) -> Manifest | None:
-        """Return what a batch's manifest says; ``None`` when its result names none."""
+        """Return what a batch's manifest says, or is going to say; ``None`` when there is neither."""
         uri = result_of(instance).get("manifest_uri")
         if not isinstance(uri, str):
-            return None
+            return self._underway(instance)
         conn_id = conn_id_of(instance)
         try:
             # Its stamp changes with the result: what a retry wrote is read anew.
             return self._manifests.get((uri, conn_id, instance.stamp), lambda: self._read_manifest(uri, conn_id))
         except NotShown as error:
             return Manifest(trouble=f"The manifest {uri} cannot be read. {error.reason}")
+
+    def _underway(self, instance: Instance) -> Manifest | None:
+        from airflow_provider_runflow.plugins.underway import manifest_underway
+
+        if not instance.kept:
+            return None
+        # Its stamp changes with each record.
+        who = (instance.dag_id, instance.run_id, instance.task_id, instance.map_index, instance.stamp)
+        return self._manifests.get(who, lambda: manifest_underway(instance) or Manifest(underway=True))
 
     def _read_manifest(self, uri: str, conn_id: str | None) -> Manifest:
         if not uri.endswith(".jsonl"):
@@ -231,10 +244,10 @@ def _rows(raw: bytes, uri: str) -> Iterator[Row]:
             row = row_from_json(data)
         except ValueError as error:
             raise NotShown(422, "It is no manifest of this package.") from error
-        yield Row(row, tuple(_below(folder, image) for image in data.get("images") or ()))
+        yield Row(row, tuple(below(folder, image) for image in data.get("images") or ()))
 
 
-def _below(folder: str, image: Mapping[str, Any]) -> Mapping[str, Any]:
+def below(folder: str, image: Mapping[str, Any]) -> Mapping[str, Any]:
     """Take the address from a picture, or from its derivatives, that is not below the manifest's folder."""
 
     def kept(each: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_runflow
+from tests.harness import HAS_TASK_STATE_STORE
 
 PACKAGE = Path(airflow_provider_runflow.__file__).parent
 USED = {
@@ -25,6 +26,8 @@ USED = {
     "airflow.models.xcom": ["XComModel"],
     "airflow.utils.session": ["create_session"],
 }
+if HAS_TASK_STATE_STORE:
+    USED["airflow.models.task_state_store"] = ["TaskStateStoreModel"]
 COLUMNS = {
     "airflow.models.dagrun.DagRun": ["id", "dag_id", "run_id", "state", "run_after", "start_date", "end_date"],
     "airflow.models.taskinstance.TaskInstance": [
@@ -50,6 +53,17 @@ COLUMNS = {
         "timestamp",
     ],
 }
+
+if HAS_TASK_STATE_STORE:
+    COLUMNS["airflow.models.task_state_store.TaskStateStoreModel"] = [
+        "dag_id",
+        "run_id",
+        "task_id",
+        "map_index",
+        "key",
+        "value",
+        "updated_at",
+    ]
 
 
 @pytest.mark.parametrize(("module", "names"), USED.items())

@@ -17,7 +17,9 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2Operator
-from tests.harness import register
+from airflow_provider_runflow.runs.journal import Record
+from airflow_provider_runflow.stores.task_state_log import TaskStateLog
+from tests.harness import HAS_TASK_STATE_STORE, register
 
 RUN = "manual__2026-03-02T06:00:00+00:00"
 DAG_ID = "campaign"
@@ -81,7 +83,7 @@ class World:
         from sqlalchemy import delete
 
         with create_session() as session:
-            for model in (XComModel, TaskInstance, DagRun):
+            for model in (*_state_models(), XComModel, TaskInstance, DagRun):
                 session.execute(delete(model))
 
     # ------------------------------------------------------------------ what the tasks did
@@ -117,6 +119,7 @@ class World:
         run_id: str = RUN,
         map_index: int = -1,
         operator: str = "GptImage2Operator",
+        kept: Mapping[str, Any] | None = None,
         **xcoms: Any,
     ) -> None:
         from airflow.models.taskinstance import TaskInstance
@@ -143,6 +146,11 @@ class World:
             known = {column.name for column in TaskInstance.__table__.columns}
             row = {name: value for name, value in row.items() if name in known}
             session.execute(insert(TaskInstance.__table__).values(**row))
+            for key, value in (kept or {}).items():
+                from airflow.models.task_state_store import TaskStateStoreModel
+
+                mark = {"dag_run_id": self.runs[dag_id, run_id], "updated_at": START}
+                session.add(TaskStateStoreModel(key=key, value=json.dumps(value), **mark, **who))
             for key, value in xcoms.items():
                 session.add(
                     XComModel(
@@ -234,6 +242,51 @@ def row(key: str, *images: Mapping[str, Any], outcome: str = "succeeded", **more
         **told,
         **more,
     }
+
+
+class Kept(dict[str, Any]):
+    """A task state store in memory, as a batch's journal writes it."""
+
+    def set(self, key: str, value: Any, retention: Any = None) -> None:
+        self[key] = value
+
+
+def journal(*records: Record) -> Kept:
+    """What a batch has on record."""
+    kept = Kept()
+    log = TaskStateLog(kept)
+    for record in records:
+        log.write(record.item_key, record)
+    return kept
+
+
+def record(key: str, state: Any, *images: Mapping[str, Any], **more: Any) -> Record:
+    """One item of it."""
+    return Record(
+        state=state,
+        account="https://api.runflow.io#",
+        client_ref="af.campaign",
+        item_key=key,
+        fingerprint=sha256(key.encode()),
+        ordinal=0,
+        go=0,
+        model="openai/gpt-image-2",
+        input={"prompt": f"{key} on linen", "quality": "low"},
+        variation=None,
+        at=START,
+        run_id=None if state == "intent" else f"run-of-{key}",
+        result={"cost_usd": "0.009", "images": list(images)} if images else None,
+        labels={"locale": "en"},
+        **more,
+    )
+
+
+def _state_models() -> list[Any]:
+    if not HAS_TASK_STATE_STORE:
+        return []
+    from airflow.models.task_state_store import TaskStateStoreModel
+
+    return [TaskStateStoreModel]
 
 
 def _identity(manager: Any, name: str, role: str) -> dict[str, str]:
