@@ -60,6 +60,7 @@ class BatchTask:
     place: LandingPlace
     items: Sequence[Item]
     batch: PaidBatch
+    try_number: int
     report: Report | None = None
     failure: RunflowError | None = None
     _open: ExitStack = field(default_factory=ExitStack)
@@ -233,7 +234,7 @@ def make_batch_task(operator: RunflowBatchOperator, context: Any) -> BatchTask:
     for record in dropped:
         items.append(_item_of(record))
         requests.append(record.request)
-    return _assemble(operator, parts, journal, items, requests)
+    return _assemble(operator, parts, journal, items, requests, context["ti"].try_number)
 
 
 def _requests(operator: RunflowBatchOperator, items: Sequence[Item], journal: ManyJournal) -> list[Request]:
@@ -260,6 +261,7 @@ def _assemble(
     journal: ManyJournal,
     items: Sequence[Item],
     requests: Sequence[Request],
+    try_number: int,
 ) -> BatchTask:
     hook, place = operator.hook, parts.place
     if place is None:
@@ -300,7 +302,7 @@ def _assemble(
         log=operator.log,
     )
     batch.tell = Progress(batch, hook.clock, operator.log).tell
-    return BatchTask(operator, parts, place, items, batch)
+    return BatchTask(operator, parts, place, items, batch, try_number)
 
 
 def recorded_run(context: Any) -> str | None:

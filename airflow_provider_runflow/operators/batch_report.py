@@ -42,6 +42,7 @@ class Report:
     :param rows: one an item, in the order of the list.
     :param enough: how many items had to succeed.
     :param airflow: which task instance this was.
+    :param try_number: which try of it.
     :param vanished: keys of items that an earlier run of the task landed here and this one did not ask for.
     """
 
@@ -50,6 +51,7 @@ class Report:
     model: str
     client_ref: str
     airflow: Mapping[str, Any]
+    try_number: int
     created_at: datetime
     vanished: Sequence[str] = field(default_factory=list)
 
@@ -64,6 +66,7 @@ class Report:
             model=operator.model,
             client_ref=batch.client_ref,
             airflow=task.parts.task.facts(),
+            try_number=task.try_number,
             created_at=operator.hook.clock.now(),
         )
 
@@ -112,7 +115,7 @@ class Report:
             "status": self.status,
             "model": self.model,
             "client_ref": self.client_ref,
-            "airflow": dict(self.airflow),
+            "airflow": {**self.airflow, "try_number": self.try_number},
             "created_at": self.created_at.astimezone(timezone.utc).isoformat(timespec="seconds"),
             "counts": self.counts,
             "min_success": self.enough,
@@ -146,30 +149,37 @@ def write_manifest(place: LandingPlace, report: Report, log: Log) -> str:
     """
     Write rows and totals beside the pictures, and return the address of the rows.
 
-    Another task's manifest of the same name is left alone.
+    Another task's manifest of the same name is left alone, and so is that of a later try of the same task: Airflow may
+    have taken this worker for dead, and started another.
 
     :raises DestinationError: the store refuses.
     """
-    stem = _stem(place, report, log)
+    stem, before = _stem(place, report, log)
     rows = f"{stem}.jsonl"
+    if before is not None and _is_outrun(before, report):
+        log.warning("A later try of this task has written its manifest already; %s is left as it is.", rows)
+        return place.store.uri(rows)
     report.vanished = _vanished(place, rows, report, log)
     manifest.write_rows(place.store, rows, report.rows)
     place.store.put_json(f"{stem}.json", report.summary(place.store.uri(rows)))
     return place.store.uri(rows)
 
 
-def _stem(place: LandingPlace, report: Report, log: Log) -> str:
-    """Say what a task's manifest is called: its own name unless it is the only one here."""
+def _stem(place: LandingPlace, report: Report, log: Log) -> tuple[str, Mapping[str, Any] | None]:
+    """
+    Say what a task's manifest is called: its own name unless it is the only one here.
+
+    :return: also the totals that an earlier try or DAG run of this task left under that name.
+    """
     own = own_stem(report.airflow)
-    if report.airflow.get("map_index", -1) >= 0:
-        return own  # several of one task write at the same time
-    before = place.store.read_json(manifest.SUMMARY)
-    if before is None or _is_ours(before, report):
-        return manifest.STEM
-    owner = before.get("airflow") or {}
-    told = (owner.get("dag_id"), owner.get("task_id"), own)
-    log.warning("The manifest here is that of task %s.%s, so this one is called %s.jsonl.", *told)
-    return own
+    if report.airflow.get("map_index", -1) < 0:  # of a mapped task several write at the same time
+        before = place.store.read_json(manifest.SUMMARY)
+        if before is None or _is_ours(before, report):
+            return manifest.STEM, before
+        owner = before.get("airflow") or {}
+        told = (owner.get("dag_id"), owner.get("task_id"), own)
+        log.warning("The manifest here is that of task %s.%s, so this one is called %s.jsonl.", *told)
+    return own, place.store.read_json(f"{own}.json")
 
 
 def own_stem(airflow: Mapping[str, Any]) -> str:
@@ -210,6 +220,13 @@ def _vanished(place: LandingPlace, rows: str, report: Report, log: Log) -> list[
             ", …" if len(gone) > FAILURES_TOLD else "",
         )
     return gone
+
+
+def _is_outrun(before: Mapping[str, Any], report: Report) -> bool:
+    if not _is_ours(before, report) or before["airflow"].get("run_id") != report.airflow.get("run_id"):
+        return False
+    written = before["airflow"].get("try_number")
+    return isinstance(written, int) and written > report.try_number
 
 
 def _is_ours(summary: Mapping[str, Any], report: Report) -> bool:

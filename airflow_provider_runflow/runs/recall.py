@@ -45,9 +45,16 @@ def continued(records: Sequence[Record], request: Request, scope: Scope, log: Lo
 
 
 def _is_of_an_earlier_go(record: Record, request: Request, scope: Scope) -> bool:
-    """Whether a clear lies in between all the same: with fewer `retries` it may leave `max_tries` as it was."""
+    """
+    Whether a clear lies in between all the same: with fewer `retries` it may leave `max_tries` as it was.
+
+    That something of the DAG run was cleared does not say that this task was, while it retries; but a retry asks for no
+    other item.
+    """
     ended = record.state == "landed" or record.handed_over
-    return ended and scope.task.clears > record.clears and record.fingerprint != request.fingerprint
+    another = record.item_key != scope.item_key and not scope.by_index
+    cleared = scope.task.clears > record.clears and record.fingerprint != request.fingerprint
+    return cleared and (ended or another)
 
 
 def is_owed(record: Record) -> bool:

@@ -370,9 +370,15 @@ class Play:
 
     def _twin(self, seat: Seat, want: Want, ends: list[End]) -> None:
         """The task is delivered once more: two workers run the same try."""
+        assert seat.attempt is not None
+        scope, xcoms = seat.attempt.scope, self.world.airflow.xcoms
+        pushed = dict(xcoms.get(scope, {}))
         end = self._attempt(seat, want, struck=False)
         if end.state == "success":
             ends.append(end)
+        else:
+            # The first worker's word counts: Airflow drops nothing of a try that runs already.
+            xcoms[scope] = {**pushed, **xcoms.get(scope, {})}
 
     def _zombie(self, seat: Seat, want: Want, ends: list[End]) -> None:
         """Airflow takes the worker for dead and starts the next try; the worker goes on."""

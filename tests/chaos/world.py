@@ -27,7 +27,7 @@ from uuid6 import uuid7
 from airflow_provider_runflow.emulator import Emulator, VirtualClock
 from airflow_provider_runflow.emulator.transport import EmulatorTransport
 from airflow_provider_runflow.hooks.runflow import RunflowHook
-from airflow_provider_runflow.stores import task_state
+from airflow_provider_runflow.stores import task_state, task_state_log
 from airflow_provider_runflow.stores.object_storage import ObjectStorageStore
 from tests.chaos.plan import Plan
 from tests.chaos.points import Points
@@ -181,7 +181,7 @@ class ChaosWorld:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.points = Points()
+        self.points = Points(limit=20_000 + 500 * plan.batch)
         self.clock = ChaosClock(self.points)
         self.emulator = _emulator(plan)
         self.airflow = ChaosAirflow(self.points, plan)
@@ -202,7 +202,8 @@ class ChaosWorld:
         for name in ("put_file", "put_json"):
             enter(mock.patch.object(ObjectStorageStore, name, self._watched(getattr(ObjectStorageStore, name))))
         if not self.plan.fences.journal:
-            enter(mock.patch.object(task_state, "task_state_store", _no_store))
+            for module in (task_state, task_state_log):
+                enter(mock.patch.object(module, "task_state_store", _no_store))
         # Airflow builds the same validator anew for every field of every attempt, and compiles every text as a
         # template: half of a trial's time.
         enter(mock.patch.object(task_runner, "TypeAdapter", _validators))

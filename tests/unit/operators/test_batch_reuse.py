@@ -242,3 +242,18 @@ def test_600_unchanged_items_take_seconds_of_work_and_one_edited_one_is_one_post
     items[0]["prompt"] = "a picture of item0 at night"
     second = campaign(world, items, "wednesday", filename_pattern="{key}-{request}.{ext}")
     assert (second.state, world.posts) == ("success", 1)
+
+
+def test_a_worker_that_airflow_took_for_dead_leaves_the_manifest_of_its_successor_alone(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.emulator.add_fault(outcome="failed", times=1)
+    second = world.retry(campaign(world, KEYS, "monday", retries=1))
+    assert second.state == "success"
+    before = world.summary()
+    campaign(world, KEYS, "monday")  # the first try, once more
+    assert world.summary() == before
+    assert before["airflow"]["try_number"] == 2
+    assert "A later try of this task has written its manifest already" in capsys.readouterr().out
+    campaign(world, KEYS, "tuesday")
+    assert world.summary()["airflow"]["try_number"] == 1

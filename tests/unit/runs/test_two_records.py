@@ -196,3 +196,17 @@ def test_what_is_resumed_is_sent_with_the_signature_of_now(world: World) -> None
     world.clock.sleep(60)
     world.attempt(asked("b", "2"), scope=scope(first_try=False))
     assert world.api.posts[-1]["input"] == asked("a", "2").input
+
+
+def test_an_item_that_came_here_by_a_clear_is_not_answered_with_the_picture_of_the_one_before(world: World) -> None:
+    world.attempt(scope=scope(map_index=1, item_key="a", go=3))
+    world.api.set_status("succeeded")
+    # Fewer `retries` than before left `max_tries` as it was, and that the first picture landed could not be recorded.
+    came = world.attempt(OTHER, scope=scope(map_index=1, item_key="b", go=3, clears=1, first_try=False))
+    assert came.record.run_id == "run-2"
+
+
+def test_while_something_else_of_the_dag_run_is_cleared_a_retry_goes_on_with_what_it_bought(world: World) -> None:
+    world.attempt(scope=scope(item_key="a", go=3))
+    again = world.attempt(OTHER, scope=scope(item_key="a", go=3, clears=1, first_try=False))
+    assert again.record.run_id == "run-1"
