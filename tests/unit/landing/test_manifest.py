@@ -49,6 +49,7 @@ def schema(name: str) -> dict[str, Any]:
 def report(*rows: ManifestRow, **changes: Any) -> Report:
     task = {"dag_id": "shop", "task_id": "hero", "run_id": "manual__1", "map_index": -1}
     given: dict[str, Any] = {"enough": len(rows), "model": "m", "client_ref": "af.shop", "airflow": task}
+    given["try_number"] = 2
     return Report(rows=rows, created_at=NOW, **{**given, **changes})
 
 

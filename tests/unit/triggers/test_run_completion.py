@@ -17,6 +17,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from airflow_provider_runflow.client.sync import RunflowClient
 from airflow_provider_runflow.emulator import Emulator, VirtualClock, emulator_transport
 from airflow_provider_runflow.hooks.runflow import RunflowHook
+from airflow_provider_runflow.hooks.settings import Settings
 from airflow_provider_runflow.triggers.run_completion import WATCHERS, RunCompletionTrigger
 from tests.harness import Airflow
 
@@ -368,7 +369,14 @@ def test_another_triggerer_that_takes_over_waits_on(world: World) -> None:
     assert len(WATCHERS) == 0
 
 
-def test_all_triggers_of_a_triggerer_share_their_calls(world: World) -> None:
+def test_all_triggers_of_a_triggerer_share_their_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = RunflowHook().settings
+
+    async def at_once(hook: RunflowHook) -> Settings:
+        # Airflow reads a connection in a thread, and virtual time would not wait for forty of them.
+        return known
+
+    monkeypatch.setattr(RunflowHook, "aget_settings", at_once)
     triggers = [world.trigger(run_id=world.another()) for _ in range(40)]
 
     async def fire_all() -> list[TriggerEvent]:
