@@ -11,6 +11,8 @@ CORNER_DATE := 2025-11-20
 # ... but for the one provider whose floor is younger than that.
 COMPAT_DATE := 2026-02-01
 PYTEST := $(BIN)/python -m pytest
+# Tests that share nothing run side by side, one process a core.
+SIDE_BY_SIDE := -n auto
 
 # Airflow starts many processes: without bytecode each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -45,15 +47,15 @@ test: test-unit test-integration test-chaos test-e2e  ## all tests on this Pytho
 
 test-unit: setup  ## fast tests (tests/unit, the same tree as the package)
 	@echo '== unit tests: tests/unit'
-	$(PYTEST) tests/unit
+	$(PYTEST) $(SIDE_BY_SIDE) tests/unit
 
 test-integration: setup  ## real HTTP to the emulator, a real S3 API (tests/integration, tests/contract)
 	@echo '== integration tests: tests/integration tests/contract'
-	$(PYTEST) tests/integration tests/contract
+	$(PYTEST) $(SIDE_BY_SIDE) tests/integration tests/contract
 
 test-chaos: setup  ## a few hundred seeded trials, and each mutant caught (tests/chaos)
 	@echo '== chaos tests: tests/chaos'
-	$(PYTEST) tests/chaos
+	$(PYTEST) $(SIDE_BY_SIDE) tests/chaos
 
 test-e2e: setup  ## real Airflow processes (tests/e2e); on failure their logs are named
 	@echo '== end-to-end tests: tests/e2e'
@@ -77,7 +79,7 @@ test-corner:  ## the unit tests on the oldest corner: Python 3.10 + Airflow 3.1.
 	    if [ "$$CI" = true ]; then echo 'test-corner: CI must run it, so this is a failure.'; exit 1; fi; exit 0; }; \
 	$(MAKE) --no-print-directory $(CORNER)/.ready PYTHON310="$$python310" && \
 	echo '== unit tests on Python 3.10 + Airflow 3.1.0: tests/unit' && \
-	$(CORNER)/bin/python -m pytest tests/unit
+	$(CORNER)/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit
 
 $(CORNER)/.ready: requirements/uv.txt requirements/corner.txt pyproject.toml scripts/setup.sh
 	@scripts/setup.sh $(CORNER) requirements/corner.txt '$(PYTHON310)'
