@@ -36,6 +36,11 @@ class AirflowApi:
         parts = [part or {} for part in answer.json().values()]
         return len(parts) >= 4 and all(part.get("status") == "healthy" for part in parts)
 
+    def scheduler_heartbeat(self) -> str:
+        """When the scheduler last said that it lives."""
+        answer = self._http.get("/api/v2/monitor/health").raise_for_status()
+        return str(answer.json()["scheduler"]["latest_scheduler_heartbeat"])
+
     def log_in(self) -> None:
         answer = self._http.get("/auth/token").raise_for_status()
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
@@ -104,6 +109,11 @@ class AirflowApi:
             found += page["task_instances"]
             if not page["task_instances"] or len(found) >= page["total_entries"]:
                 return sorted(found, key=lambda item: (item["task_id"], item["map_index"]))
+
+    def instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Json:
+        """One task instance."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        return self.get(path if map_index < 0 else f"{path}/{map_index}")
 
     def xcom(self, instance: Mapping[str, Any], key: str = "return_value") -> Any:
         """One XCom value of a task instance, or None."""
