@@ -19,11 +19,11 @@ from airflow_provider_runflow.exceptions import (
     ApiError,
     BeforeMoneyError,
     LandingError,
-    RunBlockedError,
     RunflowError,
     RunTimeoutError,
     RunUnreachableError,
 )
+from airflow_provider_runflow.outcomes import Outcome
 
 END_XCOM_KEY = "runflow_end"
 NOTHING_SUBMITTED = "Nothing was submitted"
@@ -58,7 +58,7 @@ def airflow_errors(
         error = _after_money(raised, run_id) if run_id and isinstance(raised, BeforeMoneyError) else raised
         text = on_call_text(error)
         _show_end(operator, context, error, text)
-        if isinstance(error, RunBlockedError) and getattr(operator, "on_blocked", "fail") == "skip":
+        if error.outcome is Outcome.BLOCKED and getattr(operator, "on_blocked", "fail") == "skip":
             raise AirflowSkipException(f"Skipped, as on_blocked='skip' says: {text}") from raised
         if error.retry == "never" and not getattr(operator, "has_retry_policy", False):
             raise AirflowFailException(text) from raised
@@ -96,7 +96,8 @@ def _show_end(operator: Any, context: Any, error: RunflowError, text: str) -> No
     if context is None or not operator.do_xcom_push:
         return
     try:
-        context["ti"].xcom_push(key=END_XCOM_KEY, value={"outcome": error.outcome.value, "reason": text[:1000]})
+        told = {"outcome": error.outcome.value, "reason": text[:1000], "code": error.code}
+        context["ti"].xcom_push(key=END_XCOM_KEY, value=told)
     except Exception as trouble:  # whatever keeps it from being shown, the task's own error is what counts
         operator.log.warning("What happened cannot be shown in the UI (%s).", trouble)
 
@@ -105,9 +106,13 @@ def _after_money(error: BeforeMoneyError, run_id: str) -> RunflowError:
     """Say of trouble that would cost nothing before a submission what it means after one."""
     text = str(error).replace(f"{NOTHING_SUBMITTED}.", "").strip().rstrip(".")
     paid = f"{text}. Runflow run {run_id} was submitted before and is billed if it succeeds."
+    after: RunflowError
     if error.retry == "never":
-        return RunUnreachableError(f"{paid} Correct this and clear the task: it attaches to the run for $0.")
-    return LandingError(f"{paid} A retry of the task attaches to it for $0.")
+        after = RunUnreachableError(f"{paid} Correct this and clear the task: it attaches to the run for $0.")
+    else:
+        after = LandingError(f"{paid} A retry of the task attaches to it for $0.")
+    after.code = error.code
+    return after
 
 
 def on_call_text(error: RunflowError) -> str:

@@ -41,7 +41,8 @@ Everything that can go wrong, in one hierarchy that says what happened to the mo
         ├── RunNotDeliveredError        failed or cancelled, and bought elsewhere: nothing to wait for or to land
         ├── RunUnreachableError         recorded here, but Runflow does not show it to this account
         ├── RunTimeoutError             still going at the deadline
-        ├── RunPartialError             fewer pictures or derivatives than asked for; what came is landed
+        ├── RunFlaggedError             delivered and billed, but flagged as not safe for work; it is landed
+        ├── RunPartialError             fewer pictures or derivatives, or other pixels, than asked for; all is landed
         ├── LandingError                paid, but not yet in the bucket
         │   └── OutputsGoneError        paid, and Runflow no longer has the pictures
         └── BatchError                  too few items of a batch have succeeded
@@ -64,12 +65,14 @@ class RunflowError(Exception):
     """
     Base of every error that this package raises on purpose.
 
-    ``told`` is its whole text for the person on call, once the task has ended with it.
+    ``told`` is its whole text for the person on call, once the task has ended with it. ``code`` is Runflow's own code
+    for what happened, where it gave one: of an HTTP error, or a run's ``failure_code``.
     """
 
     retry: ClassVar[Retry] = "default"
     outcome: ClassVar[Outcome] = Outcome.FAILED
     told: str | None = None
+    code: str | None = None
 
     def __str__(self) -> str:
         return self.told or super().__str__()
@@ -372,8 +375,19 @@ class RunTimeoutError(AfterMoneyError):
     outcome = Outcome.TIMED_OUT
 
 
+class RunFlaggedError(AfterMoneyError):
+    """All pictures are delivered and billed, and flagged as not safe for work; the same request would be again."""
+
+    retry = "never"
+    outcome = Outcome.BLOCKED
+
+
 class RunPartialError(AfterMoneyError):
-    """Fewer pictures or derivatives than asked for. What there is is landed; a retry would find the same."""
+    """
+    Fewer pictures or derivatives than asked for, or pictures of other pixels.
+
+    What there is is landed; a retry would find the same.
+    """
 
     retry = "never"
     outcome = Outcome.PARTIAL

@@ -10,11 +10,12 @@ class Outcome(str, Enum):
     """
     How a request ended.
 
-    ``succeeded``: all pictures are there. ``partial``: fewer pictures, or derivatives of them, than asked for.
-    ``blocked``: content moderation refused it. ``invalid``: a parameter breaks a rule. ``throttled``: too many
-    requests. ``unavailable``: no usable answer. ``insufficient_credit``: the balance does not cover it. ``failed``:
-    anything else. ``cancelled``: somebody cancelled the run. ``timed_out``: it outlived the wait. ``unknown``: it may
-    have been bought.
+    ``succeeded``: all pictures are there, as asked for. ``partial``: fewer pictures, or derivatives of them, than asked
+    for, or pictures of other pixels. ``blocked``: content moderation refused it, or flagged all that came of it.
+    ``invalid``: a parameter breaks a rule. ``throttled``: too many requests. ``unavailable``: no usable answer.
+    ``insufficient_credit``: the balance, or ``max_cost_usd``, does not cover it. ``failed``: anything else; the error's
+    ``code`` is Runflow's own. ``cancelled``: somebody cancelled the run. ``timed_out``: it outlived the wait.
+    ``unknown``: it may have been bought.
     """
 
     SUCCEEDED = "succeeded"

@@ -111,6 +111,17 @@ class Run(BaseModel):
         """Presigned URLs of the outputs in order, whichever of the known shapes they came in."""
         return output_urls(self.output)
 
+    @property
+    def flagged(self) -> list[bool]:
+        """
+        Of each output, whether it is flagged as not safe for work (``nsfw_detected``; reference, 6.1).
+
+        One flag counts for all outputs, since nothing says which of them it means; of a list each for its own.
+        """
+        told, count = (self.output or {}).get("nsfw_detected"), len(self.output_urls)
+        flags = told if isinstance(told, list) else [told] * count
+        return [index < len(flags) and flags[index] is True for index in range(count)]
+
 
 Item = TypeVar("Item", bound=BaseModel)
 

@@ -13,7 +13,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from random import Random
 from typing import Any
 
-ROUTES = ("any", "create", "get", "list", "output", "asset_upload", "asset_put", "asset_confirm")
+ROUTES = ("any", "create", "get", "list", "output", "asset_upload", "asset_put", "asset_confirm", "balance")
 OUTCOMES = ("succeeded", "failed", "blocked", "stuck", "partial", "cancelled", "nsfw")
 BEFORE = ("status", "drop_before")
 """Effects that keep the request from being processed (`took_effect` turns `status` round)."""

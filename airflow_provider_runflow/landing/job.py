@@ -159,6 +159,7 @@ class Landed:
     :param derivatives: what was made of it, beside it.
     :param etag: the store's own mark of its bytes; None when it has none.
     :param unmade: which derivatives could not be made, and why.
+    :param nsfw: its provider flags it as not safe for work.
     """
 
     index: int
@@ -172,6 +173,7 @@ class Landed:
     derivatives: tuple[LandedDerivative, ...] = ()
     etag: str | None = field(default=None, compare=False)
     unmade: tuple[str, ...] = field(default=(), compare=False)
+    nsfw: bool = False
 
     def at(self, uri: str) -> Landed:
         """Return the same picture at another address, with its derivatives beside it."""
@@ -182,7 +184,7 @@ class Landed:
         return replace(self, uri=uri, derivatives=tuple(beside))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form that return values hold; ``etag`` and ``derivatives`` are in it where there are any."""
+        """Return the JSON form that return values hold: ``etag``, ``nsfw_detected`` and ``derivatives`` if any."""
         data: dict[str, Any] = {
             "index": self.index,
             "uri": self.uri,
@@ -194,4 +196,6 @@ class Landed:
         }
         if self.etag is not None:
             data["etag"] = self.etag
+        if self.nsfw:
+            data["nsfw_detected"] = True
         return {**data, "derivatives": [each.as_dict() for each in self.derivatives]} if self.derivatives else data

@@ -55,6 +55,7 @@ def land(
     sleep: Callable[[float], None],
     log: Log,
     now: Callable[[], datetime],
+    flagged: Sequence[bool] = (),
 ) -> list[Landed]:
     """
     Copy all pictures of a finished run to the destination, each with its derivatives and its sidecar.
@@ -74,6 +75,7 @@ def land(
     :param sleep: how to wait, in seconds.
     :param log: gets a line per picture, and warnings.
     :param now: the time, with a time zone, for the sidecars.
+    :param flagged: of each URL, whether its picture is flagged as not safe for work.
     :return: one entry per URL, in order. A derivative that cannot be made is told of in ``unmade``.
     :raises OutputsGoneError: every picture that is missing is gone from Runflow's storage.
     :raises LandingError: some pictures are paid but not landed; both errors list those that are landed in
@@ -81,7 +83,7 @@ def land(
     """
     if not urls:
         raise _with_landed(LandingError(f"Run {run_id} lists no pictures, but may be paid; {RETRY_IS_FREE}."), [])
-    work = _Landing(job, run_id, list(urls), cost_usd, store, sidecar_store, client, reread, sleep, log, now)
+    work = _Landing(job, run_id, list(urls), cost_usd, store, sidecar_store, client, reread, sleep, log, now, flagged)
     landed, failed = work.pictures()
     if failed:
         raise _with_landed(_summary(run_id, landed, failed), landed)
@@ -130,6 +132,7 @@ class _Landing:
     sleep: Callable[[float], None]
     log: Log
     now: Callable[[], datetime]
+    flagged: Sequence[bool] = ()
     used: set[str] = field(default_factory=set)
 
     def pictures(self) -> tuple[list[Landed], dict[int, LandingError]]:
@@ -222,6 +225,7 @@ class _Landing:
                 size_bytes=spooled.size_bytes,
                 sha256=spooled.sha256,
                 etag=stored.etag,
+                nsfw=index < len(self.flagged) and self.flagged[index],
             ),
             stored.was_there,
         )

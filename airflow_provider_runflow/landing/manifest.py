@@ -35,6 +35,7 @@ class ManifestRow:
     :param key: of the item.
     :param outcome: one of :class:`~airflow_provider_runflow.outcomes.Outcome`.
     :param reason: why it did not succeed, for people.
+    :param code: Runflow's own code for that, where it gave one.
     :param model: model id.
     :param prompt: the prompt, if the model takes one.
     :param input: the recorded input, without the queries of addresses.
@@ -53,6 +54,7 @@ class ManifestRow:
     key: str
     outcome: Outcome
     reason: str | None = None
+    code: str | None = None
     model: str | None = None
     prompt: str | None = None
     input: Mapping[str, Any] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class ManifestRow:
             "key": self.key,
             "outcome": self.outcome.value,
             "reason": self.reason,
+            "code": self.code,
             "model": self.model,
             "prompt": self.prompt,
             "input": without_queries(dict(self.input)),
@@ -121,7 +124,7 @@ def row_from_json(data: Any) -> ManifestRow:
     )
 
 
-_TEXTS = ("reason", "model", "prompt", "alt_text", "variation", "runflow_run_id", "client_ref", "fingerprint")
+_TEXTS = ("reason", "code", "model", "prompt", "alt_text", "variation", "runflow_run_id", "client_ref", "fingerprint")
 
 
 def parse_rows(text: str) -> Iterator[ManifestRow]:

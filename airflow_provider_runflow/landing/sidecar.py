@@ -128,6 +128,7 @@ def image_of(sidecar: Mapping[str, Any], name: str) -> Landed | None:
         size_bytes=image["size_bytes"],
         sha256=image["sha256"],
         etag=image.get("etag") if isinstance(image.get("etag"), str) else None,
+        nsfw=image.get("nsfw_detected") is True,
         derivatives=tuple(filter(None, map(_derivative_of, _list(image.get("derivatives"))))),
     )
 

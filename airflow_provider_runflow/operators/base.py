@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_runflow.boundary import airflow_errors
@@ -11,7 +12,7 @@ from airflow_provider_runflow.compat import DEFERRAL_FAILURES
 from airflow_provider_runflow.exceptions import InvalidRequestError
 from airflow_provider_runflow.links import RUN_XCOM_KEY, run_url
 from airflow_provider_runflow.operators.checks import check_operator, wire_input
-from airflow_provider_runflow.operators.common import RunflowBaseOperator, push_result
+from airflow_provider_runflow.operators.common import RunflowBaseOperator, push_result, show_usage
 from airflow_provider_runflow.operators.shown import shown_request, store_conn_id
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class RunflowRunOperator(RunflowBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Find or buy the run, wait for it, land it; or defer."""
-        with airflow_errors(self, lambda: self._bought(context), context):
+        with self._errors(context, lambda: self._bought(context)):
             job = self._paid_run(context)
             result = job.start()
             self.show_run(context, job, result)
@@ -137,7 +138,7 @@ class RunflowRunOperator(RunflowBaseOperator):
         def bought() -> str | None:
             return (pending or {}).get("run_id") or self._bought(context) or "of this task"
 
-        with airflow_errors(self, bought, context):
+        with self._errors(context, bought):
             job = self._paid_run(context, pending)
             result = job.attach() if pending is None else None
             self.show_run(context, job, result)
@@ -153,7 +154,7 @@ class RunflowRunOperator(RunflowBaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except DEFERRAL_FAILURES as error:
             self.log.warning("Airflow ended the deferral (%s). Reading the run once more.", error)
-            with airflow_errors(self, lambda: self._bought(context) or "of this task", context):
+            with self._errors(context, lambda: self._bought(context) or "of this task"):
                 job = self._paid_run(context)
                 result = job.rescue(error)
                 self.show_run(context, job, result)
@@ -186,6 +187,24 @@ class RunflowRunOperator(RunflowBaseOperator):
             facts = {"run_id": run_id, "model": self.model, "client_ref": job.scope.client_ref, **shown}
             context["ti"].xcom_push(key=RUN_XCOM_KEY, value=facts)
 
+    @contextmanager
+    def _errors(self, context: Any, bought: Callable[[], str | None]) -> Iterator[None]:
+        """Say what was paid, however it ended; and let Airflow act on errors as it can."""
+        with airflow_errors(self, bought, context):
+            try:
+                yield
+            except Exception:
+                self._show_usage(context)
+                raise
+            self._show_usage(context)
+
+    def _show_usage(self, context: Any) -> None:
+        from airflow_provider_runflow.runs.usage import Usage
+
+        job: PaidRun | None = self.__dict__.get("_job")
+        if job is not None and job.spent is not None:
+            show_usage(self, context, Usage(self.model, (job.spent,)))
+
     def _bought(self, context: Any) -> str | None:
         """Return the id of the run that this task has, for messages; asks the journal if nothing else knows."""
         from airflow_provider_runflow.operators.parts import recorded_run
@@ -207,7 +226,9 @@ class RunflowRunOperator(RunflowBaseOperator):
         self.defer_until(job.deadline.timestamp(), job.pending(), run_id=str(job.run_id))
 
     def _finish(self, context: Any, job: PaidRun, result: dict[str, Any]) -> dict[str, Any]:
-        landed = [image for image in result["images"] if image["uri"]]
+        from airflow_provider_runflow.operators.verdict import usable
+
+        landed = usable(result)
         if landed:
             self.announce(context, result, landed, [job.engine.scope.item_key])
         if job.failure is None:

@@ -20,7 +20,7 @@ from airflow_provider_runflow.exceptions import (
 from airflow_provider_runflow.links import BATCH_XCOM_KEY
 from airflow_provider_runflow.operators.base import RunflowRunOperator
 from airflow_provider_runflow.operators.checks import check_common, filled_in, is_literal, wire_input
-from airflow_provider_runflow.operators.common import RunflowBaseOperator, push_result
+from airflow_provider_runflow.operators.common import RunflowBaseOperator, push_result, show_usage
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.operators.batch_parts import BatchTask
@@ -316,6 +316,7 @@ class RunflowBatchOperator(RunflowBaseOperator):
 
     def _finish(self, context: Any, task: BatchTask) -> dict[str, Any]:
         result = task.finish()
+        show_usage(self, context, task.usage)
         self.announce(context, result, *task.landed)
         error = task.failure or self._too_few(task)
         if error is None:
@@ -326,7 +327,9 @@ class RunflowBatchOperator(RunflowBaseOperator):
     @staticmethod
     def _too_few(task: BatchTask) -> RunflowError | None:
         if not task.counted:
-            return RunBlockedError(f"Content moderation refused all {len(task.items)} items; nothing was billed.")
+            paid = task.report.cost_usd if task.report else None
+            money = f"${paid} is billed" if paid else "nothing was billed"
+            return RunBlockedError(f"Content moderation refused all {len(task.items)} items; {money}.")
         missing = task.missing
         if missing is None:
             return None

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.compat import stats
@@ -22,10 +23,12 @@ from airflow_provider_runflow.exceptions import (
 from airflow_provider_runflow.operators.batch_checks import check_labels_as_tags, check_names
 from airflow_provider_runflow.operators.batch_report import Report, rows_by_key, write_manifest
 from airflow_provider_runflow.operators.paid_batch import ItemRun, PaidBatch
+from airflow_provider_runflow.operators.paid_run import PaidRun
 from airflow_provider_runflow.operators.parts import TaskParts, make_task_parts
 from airflow_provider_runflow.operators.pending import pack_errors, pack_runs, unpack_errors, unpack_runs
 from airflow_provider_runflow.operators.progress import ItemLog, Progress
 from airflow_provider_runflow.operators.shown import store_conn_id
+from airflow_provider_runflow.operators.verdict import usable
 from airflow_provider_runflow.outcomes import Outcome
 from airflow_provider_runflow.runs.identity import Request
 from airflow_provider_runflow.runs.items import Item, parse_items
@@ -34,6 +37,7 @@ from airflow_provider_runflow.runs.listing import Lister
 from airflow_provider_runflow.runs.rate import SubmissionRate
 from airflow_provider_runflow.runs.recall import is_owed
 from airflow_provider_runflow.runs.tally import needed
+from airflow_provider_runflow.runs.usage import Usage
 from airflow_provider_runflow.stores.task_state_log import open_log
 
 if TYPE_CHECKING:
@@ -43,8 +47,8 @@ if TYPE_CHECKING:
 
 # So many failures are named in the return value and in the error.
 FAILURES_TOLD = 5
-# What ended so has all the pictures that its run delivered.
-_WHOLE = (Outcome.SUCCEEDED, Outcome.PARTIAL)
+# What ended so has all the pictures that its run delivered; blocked: if there are any, they were flagged.
+_WHOLE = (Outcome.SUCCEEDED, Outcome.PARTIAL, Outcome.BLOCKED)
 
 
 @dataclass
@@ -87,7 +91,23 @@ class BatchTask:
             for record in run.paid.engine.journal.read(run.paid.engine.slot)[:1]:
                 self.parts.budget.count_record(record)
         self.operator.log.info("%s", self.estimate())
+        if self.operator.check_balance:
+            self._check_balance()
         self.batch.submit()
+
+    def _check_balance(self) -> None:
+        """Submit nothing if the balance does not cover it; what is paid still lands."""
+        from airflow_provider_runflow.operators.balance import check_balance
+
+        to_buy = [run.paid for run in self.batch.runs if not (run.item.dropped or run.paid.is_known)]
+        try:
+            check_balance(self.operator.hook, list(map(self._price_of, to_buy)), self.operator.log)
+        except BeforeMoneyError as error:
+            self.batch.brake.stop(error)
+
+    @staticmethod
+    def _price_of(paid: PaidRun) -> Decimal | None:
+        return paid.engine.budget.price_of(paid.request)
 
     def rejoin(self, pending: Mapping[str, Any] | None) -> None:
         """Find again what was submitted, or found, before the task deferred."""
@@ -119,12 +139,7 @@ class BatchTask:
 
     def estimate(self) -> str:
         """Say how many items there are, and about what they would cost if all were bought."""
-        from airflow_provider_runflow.models import find_model
-
-        prices = []
-        for run in self.batch.runs:
-            model = find_model(run.paid.request.model)
-            prices.append(model.estimate(run.paid.request.input) if model else None)
+        prices = (self._price_of(run.paid) for run in self.batch.runs)
         known = [price for price in prices if price is not None]
         most = f"at most about ${sum(known):f}" if known else "at a price that nothing here knows"
         return f"{len(self.items)} items, {most} if all are bought; what has been paid before costs nothing."
@@ -175,11 +190,15 @@ class BatchTask:
         return self.report.result(uri)
 
     @property
+    def usage(self) -> Usage:
+        """What the task paid, over all its attempts."""
+        return Usage(self.operator.model, tuple(run.paid.spent for run in self.batch.runs if run.paid.spent))
+
+    @property
     def landed(self) -> tuple[list[Mapping[str, Any]], list[str]]:
-        """What landed, and the keys of the items that it is of."""
-        runs = [run for run in self.batch.runs if run.result]
-        images = [image for run in runs for image in (run.result or {})["images"] if image["uri"]]
-        return images, [run.item.key for run in runs]
+        """What landed to be used, and the keys of the items that it is of."""
+        runs = [run for run in self.batch.runs if run.result and run.outcome is not Outcome.BLOCKED]
+        return [image for run in runs for image in usable(run.result or {})], [run.item.key for run in runs]
 
     @property
     def counted(self) -> list[ItemRun]:
@@ -344,4 +363,5 @@ def _remembered(rows: Sequence[Any], run: ItemRun) -> Mapping[str, Found]:
         )
         for row in rows
         if row.client_ref == scope.client_ref and row.fingerprint and row.runflow_run_id and row.outcome in _WHOLE
+        if row.images
     }

@@ -139,7 +139,7 @@ class Report:
             "client_ref": self.client_ref,
             "manifest_uri": rows_uri,
             "failures": [
-                {"key": row.key, "outcome": row.outcome.value, "reason": (row.reason or "")[:200]}
+                {"key": row.key, "outcome": row.outcome.value, "reason": (row.reason or "")[:200], "code": row.code}
                 for row in failed[:FAILURES_TOLD]
             ],
         }
@@ -247,6 +247,7 @@ def _row(run: ItemRun) -> ManifestRow:
         key=run.item.key,
         outcome=run.outcome,
         reason=strip_queries(str(run.error)) if run.error else None,
+        code=run.error.code if run.error else None,
         model=request.model,
         prompt=prompt if isinstance(prompt, str) else None,
         input=request.input,

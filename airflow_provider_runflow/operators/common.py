@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_runflow.compat import BaseOperator, conf, mask_secret
 from airflow_provider_runflow.hooks.runflow import RunflowHook
@@ -15,11 +15,15 @@ from airflow_provider_runflow.links import RunflowRunLink
 from airflow_provider_runflow.operators.checks import is_literal, seconds
 from airflow_provider_runflow.runs.identity import unsigned
 
+if TYPE_CHECKING:
+    from airflow_provider_runflow.runs.usage import Usage
+
 DEFAULT_TIMEOUT = 1800.0
 # Airflow up to 3.3.2 fails a task whose trigger fires while the executor still reports the deferral.
 QUIET_AFTER_DEFERRAL = 5.0
 # The trigger owns the deadline; Airflow's own is a later backstop, since it resumes the task without its kwargs.
 DEFER_BACKSTOP = 300.0
+USAGE_XCOM_KEY = "usage"
 
 
 class RunflowBaseOperator(BaseOperator):
@@ -49,6 +53,9 @@ class RunflowBaseOperator(BaseOperator):
     :param max_cost_usd: USD that this task may cost, over all its attempts: what is billed, what is in flight, and what
         is about to be submitted at its estimated price, or at that of the dearest run so far. What could pass it is not
         submitted. Each mapped task instance has its own. Default: ``[runflow] default_max_cost_usd``. (templated)
+    :param check_balance: ask for the account's balance before the first submission, and submit nothing if it does not
+        cover the estimate of all that is to be bought; needs the scope ``credit_balance:read``. Without it, Runflow
+        refuses the first request that the balance does not cover, and nothing more is submitted then.
     :param metadata: JSON object that Runflow keeps with each run; the key ``airflow`` is taken. (templated)
     :param callback_url: Runflow POSTs to it at the end, at most 2048 characters. (templated)
     :param cancel_on_kill: try to cancel runs when the task is killed. Needs an organisation administrator's key, and
@@ -96,6 +103,7 @@ class RunflowBaseOperator(BaseOperator):
         on_unknown: str = "fail",
         on_blocked: str = "fail",
         max_cost_usd: Decimal | float | str | None = None,
+        check_balance: bool = False,
         metadata: Mapping[str, Any] | None = None,
         callback_url: str | None = None,
         cancel_on_kill: bool = False,
@@ -122,6 +130,7 @@ class RunflowBaseOperator(BaseOperator):
         self.on_unknown = on_unknown
         self.on_blocked = on_blocked
         self.max_cost_usd = max_cost_usd
+        self.check_balance = check_balance
         self.metadata = metadata
         self.callback_url = callback_url
         self.cancel_on_kill = cancel_on_kill
@@ -241,6 +250,18 @@ def mask_queries(value: Any) -> None:
             mask_queries(item)
     elif isinstance(value, str) and (address := unsigned(value)) != value:
         mask_secret(value[len(address) + 1 :])
+
+
+def show_usage(operator: BaseOperator, context: Any, usage: Usage) -> None:
+    """Push what a task paid as its XCom ``usage``, however it ended, and say where bill and estimate differ."""
+    if usage.difference:
+        operator.log.info("%s", usage.difference)
+    if not operator.do_xcom_push:
+        return
+    try:
+        context["ti"].xcom_push(key=USAGE_XCOM_KEY, value=usage.to_json())
+    except Exception as trouble:  # the pictures are there, whatever keeps this from being shown
+        operator.log.warning("What was paid cannot be shown as an XCom (%s): %s", trouble, usage.to_json())
 
 
 def push_result(operator: BaseOperator, context: Any, result: Mapping[str, Any]) -> None:

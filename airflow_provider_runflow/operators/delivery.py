@@ -145,6 +145,7 @@ class LandingPlace:
                 sleep=self.hook.clock.sleep,
                 log=log or self.log,
                 now=self.hook.clock.now,
+                flagged=run.flagged,
             )
 
     def complete_job(

@@ -12,6 +12,7 @@ EXTRA_SCHEMA_VERSION = 1
 MAX_IMAGES = 20
 _TOLD = ("run_id", "model", "status", "cost_usd", "client_ref", "manifest_uri", "counts")
 _OF_IMAGE = ("uri", "sha256", "width", "height", "content_type")
+_OF_DERIVATIVE = ("name", "uri", "sha256")
 
 
 def event_extra(result: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -19,11 +20,17 @@ def event_extra(result: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) 
     Say in small JSON types what landed.
 
     :param result: of an operator, single or batch.
-    :param images: what landed; of more than 20 only the first 20 are named.
+    :param images: what landed; of more than 20 only the first 20 are named, with their derivatives.
     """
     told = {name: result[name] for name in _TOLD if name in result}
-    named = [{name: image.get(name) for name in _OF_IMAGE} for image in images[:MAX_IMAGES]]
+    named = [_named_image(image) for image in images[:MAX_IMAGES]]
     return {"schema_version": EXTRA_SCHEMA_VERSION, **told, "image_count": len(images), "images": named}
+
+
+def _named_image(image: Mapping[str, Any]) -> dict[str, Any]:
+    told = {name: image.get(name) for name in _OF_IMAGE}
+    made = [{name: each.get(name) for name in _OF_DERIVATIVE} for each in image.get("derivatives") or ()]
+    return {**told, "derivatives": made} if made else told
 
 
 def announce(outlets: Iterable[Any], context: Any, extra: Mapping[str, Any], partitions: Sequence[str] = ()) -> None:

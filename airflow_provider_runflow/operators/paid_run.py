@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runflow.client.log import Log
@@ -14,17 +15,18 @@ from airflow_provider_runflow.exceptions import (
     ApiError,
     LandingError,
     RunflowError,
-    RunPartialError,
     RunTimeoutError,
     RunUnreachableError,
     SubmissionUncertainError,
 )
 from airflow_provider_runflow.operators.delivery import Delivery
+from airflow_provider_runflow.operators.verdict import judge
 from airflow_provider_runflow.runs.engine import SAFE_RETRY, RunEngine, Standing
 from airflow_provider_runflow.runs.identity import Request, Scope
 from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.runs.outcome import billed, cancellation_of, failure_of, money, not_kept
 from airflow_provider_runflow.runs.result import make_result, not_landed
+from airflow_provider_runflow.runs.usage import Spent
 from airflow_provider_runflow.runs.waiting import READ_GRACE, timeout_of
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class PaidRun:
     :param delivery: where pictures land; ``None`` leaves them at Runflow.
     :param wait_seconds: how long a run may take, from its submission.
 
-    :attr:`reused`: what was found had been bought by another task.
+    :attr:`reused`: what was found had been bought by another task. :attr:`spent`: what the run cost, once it has ended.
     """
 
     request: Request
@@ -59,6 +61,7 @@ class PaidRun:
     standing: Standing | None = field(default=None, init=False)
     ended: bool = field(default=False, init=False)
     reused: bool = field(default=False, init=False)
+    spent: Spent | None = field(default=None, init=False)
     _unmade: list[str] = field(default_factory=list, init=False)
 
     @property
@@ -79,6 +82,13 @@ class PaidRun:
         now, allowed = self.hook.clock.now(), timedelta(seconds=self.wait_seconds)
         due = (self.bought.record.submitted_at or now) + allowed
         return due if due > now else now + allowed
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a journal or a manifest tells that the request was bought, or may have been."""
+        told = self.delivery.remembered if self.delivery else {}
+        records = self.engine.journal.read(self.engine.slot)[:1]
+        return self.request.fingerprint in told or any(not record.is_refused for record in records)
 
     def pending(self) -> dict[str, Any]:
         """What resuming needs, without a journal and without rendering again: the record, as JSON."""
@@ -273,7 +283,7 @@ class PaidRun:
         if self.delivery is None:
             self._hand_over(record)
             self.log.warning("%s", not_kept(run))
-            return self._judged(make_result(record, run, not_landed(len(run.output_urls))), record)
+            return self._judged(make_result(record, run, not_landed(run)), record)
         try:
             images = self._told(self.delivery.land(record, run))
         except LandingError as error:
@@ -287,7 +297,9 @@ class PaidRun:
         return self._judged(result, record)
 
     def _count(self, run: Run) -> None:
-        self.engine.budget.count(run.id, self.bought.record.request, billed(run))
+        request, cost = self.bought.record.request, billed(run)
+        self.engine.budget.count(run.id, request, cost)
+        self.spent = Spent(cost, self.engine.budget.price_of(request), self.reused, len(run.output_urls))
         metrics = self.engine.metrics
         metrics.incr("runflow.runs.completed" if run.is_delivered else "runflow.runs.failed")
         if run.duration_ms is not None:
@@ -296,26 +308,12 @@ class PaidRun:
             metrics.gauge("runflow.runs.cost_usd", float(run.cost))
 
     def _judged(self, result: dict[str, Any], record: Record) -> dict[str, Any]:
-        asked, got = record.request.num_images, len(result["images"])
-        short = got < asked or result["status"] == "partial_succeeded"
-        if self.failure is not None or not (short or self._unmade):
-            return result
-        there = ", ".join(str(image["uri"] or f"picture {image['index']}") for image in result["images"])
-        paid = f"${result['cost_usd']}" if result["cost_usd"] else "at a cost that is not known yet"
-        kept = "landed" if self.delivery else "still at Runflow, where they expire"
-        told = [f"Runflow run {result['run_id']} delivered {got} of {asked} pictures: {there}."]
-        told.append(f"They are paid ({paid}) and {kept}")
-        if self._unmade:
-            told[-1] += f", but {'; '.join(self._unmade)}."
-            told.append(
-                "A retry would find the same, so it is not tried; correct `derivatives` and clear the task: with "
-                "reuse_within 'dag_run' or 'destination' what is missing is made of what is landed, for $0."
-            )
-        else:
-            told[-1] += "; a retry would bring the same ones for $0, so it is not tried."
-        if short:
-            told.append("Another `variation` buys a new set.")
-        self.failure = RunPartialError(" ".join(told))
+        if self.spent is None:  # landed before
+            cost, price = result["cost_usd"], self.engine.budget.price_of(record.request)
+            self.spent = Spent(None if cost is None else Decimal(cost), price, self.reused, len(result["images"]))
+        if self.failure is None:
+            kept = self.delivery is not None
+            self.failure = judge(record.request, result, unmade=self._unmade, kept=kept)
         return result
 
 

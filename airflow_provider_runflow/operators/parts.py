@@ -171,10 +171,18 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
     elif operator.wait_for_completion and record is None:
         warn_of_no_destination(operator)
     delivery = parts.delivery(scope)
+
+    def check(request: Request) -> None:
+        operator.check_request(request)
+        if operator.check_balance:
+            from airflow_provider_runflow.operators.balance import check_balance
+
+            check_balance(operator.hook, [price_of(request)], operator.log)
+
     if parts.budget.limit is not None:
         for known in parts.journal.read("")[:1]:
             parts.budget.count_record(known)
-    paid_run = parts.paid_run(request, scope, delivery, check=operator.check_request, upload=operator.upload)
+    paid_run = parts.paid_run(request, scope, delivery, check=check, upload=operator.upload)
     if record is not None:
         paid_run.take_up(record)
     return paid_run

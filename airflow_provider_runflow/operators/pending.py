@@ -55,7 +55,8 @@ def pack_errors(errors: Mapping[str, RunflowError]) -> str:
 
 def unpack_errors(pending: Mapping[str, Any] | None) -> dict[str, RunflowError]:
     """Read back what :func:`pack_errors` wrote."""
-    return {key: _error(name, text) for name, text, keys in _unpacked(pending, "errors") for key in keys}
+    # What an older release packed has no code.
+    return {key: _error(name, text, *code) for name, text, keys, *code in _unpacked(pending, "errors") for key in keys}
 
 
 def pack_runs(runs: Mapping[str, Bought]) -> str | None:
@@ -71,10 +72,10 @@ def unpack_runs(pending: Mapping[str, Any] | None) -> dict[str, Bought]:
 
 def _grouped(errors: Mapping[str, RunflowError], longest: int) -> str:
     # What stops one item often stops many, with the same words.
-    keys: dict[tuple[str, str], list[str]] = defaultdict(list)
+    keys: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
     for key, error in errors.items():
-        keys[type(error).__name__, str(error)[:longest]].append(key)
-    return _packed([[*why, of] for why, of in keys.items()])
+        keys[type(error).__name__, str(error)[:longest], error.code].append(key)
+    return _packed([[name, text, of, code] for (name, text, code), of in keys.items()])
 
 
 def _packed(data: Any) -> str:
@@ -87,8 +88,10 @@ def _unpacked(pending: Mapping[str, Any] | None, name: str) -> list[Any]:
     return found
 
 
-def _error(name: str, text: str) -> RunflowError:
+def _error(name: str, text: str, code: str | None = None) -> RunflowError:
     kind = getattr(exceptions, name, None)
-    if isinstance(kind, type) and issubclass(kind, RunflowError):
-        return kind(text)
-    return BeforeMoneyError(text)
+    known = isinstance(kind, type) and issubclass(kind, RunflowError)
+    error: RunflowError = kind(text) if known and kind else BeforeMoneyError(text)
+    # The text names it already.
+    error.told, error.code = text, code
+    return error

@@ -80,8 +80,15 @@ def failure_of(run: Run) -> RunFailedError:
     Make the error for a run that failed.
 
     :return: :class:`RunBilledError` when it was billed all the same, :class:`RunBlockedError` or
-        :class:`RunInvalidError` when the same request would fail again, else :class:`RunFailedError`.
+        :class:`RunInvalidError` when the same request would fail again, else :class:`RunFailedError`. Its ``code`` is
+        the run's own, whether or not anything here knows it.
     """
+    error = _failure_of(run)
+    error.code = run.failure_code
+    return error
+
+
+def _failure_of(run: Run) -> RunFailedError:
     if was_billed(run):
         return RunBilledError(
             f"{fate(run)}, so it is not submitted again by itself. Ask Runflow about it; another `variation` buys a "

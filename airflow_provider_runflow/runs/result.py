@@ -59,6 +59,7 @@ def money_text(amount: Decimal | None) -> str | None:
     return None if amount is None else f"{amount:f}"
 
 
-def not_landed(count: int) -> list[dict[str, Any]]:
-    """Image rows for pictures that stay at Runflow: the index, and nothing that could expire."""
-    return [{**dict.fromkeys(IMAGE_FIELDS), "index": index} for index in range(count)]
+def not_landed(run: Run) -> list[dict[str, Any]]:
+    """Image rows for pictures that stay at Runflow: the index, whether it is flagged, and nothing that could expire."""
+    rows = [{**dict.fromkeys(IMAGE_FIELDS), "index": index} for index in range(len(run.flagged))]
+    return [{**row, "nsfw_detected": True} if flag else row for row, flag in zip(rows, run.flagged, strict=True)]

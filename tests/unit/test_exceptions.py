@@ -69,6 +69,7 @@ AFTER = {
     "RunUnreachableError": "never",
     "RunTimeoutError": "default",
     "RunNotDeliveredError": "never",
+    "RunFlaggedError": "never",
     "RunPartialError": "never",
     "LandingError": "default",
     "OutputsGoneError": "never",

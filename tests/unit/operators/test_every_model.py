@@ -122,6 +122,7 @@ class TestEveryOperator:
 
     def test_a_retry_after_failed_downloads_attaches_to_the_paid_run(self, world: World, name: str) -> None:
         kind, parameters, *_ = CASES[name]
+        world.emulator.configure(picture_size=None)
         world.emulator.add_fault(route="output", effect="status", status=503, times=5)
         first = world.run(world.operator_of(kind, **parameters, retries=1))
         assert first.state == "up_for_retry"
@@ -132,6 +133,7 @@ class TestEveryOperator:
         kind, parameters, sent, *_ = CASES[name]
         operator = world.operator_of(kind, **parameters)
         world.run(operator)
+        assert world.sidecars()
         for sidecar in world.sidecars():
             assert (sidecar["model"], sidecar["input"]) == (operator.model, sent)
             assert sidecar["prompt"] == sent["prompt"]

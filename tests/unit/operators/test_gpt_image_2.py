@@ -417,6 +417,7 @@ class TestTheApiSaysNo:
         assert world.posts == 0
 
     def test_a_size_that_a_template_renders_to_the_text_of_an_object_is_read(self, world: World) -> None:
+        world.emulator.configure(picture_size=(1088, 1360))
         operator = world.operator(image_size="{{ params.size }}", params={"size": {"width": 1088, "height": 1360}})
         assert world.run(operator).state == "success"
         assert world.emulator.runs[0].input["image_size"] == {"width": 1088, "height": 1360}

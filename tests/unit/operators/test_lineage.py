@@ -48,6 +48,13 @@ def test_the_event_names_run_pictures_hashes_and_cost(world: World) -> None:
     ]
 
 
+def test_the_event_names_what_was_made_of_each_picture(world: World) -> None:
+    outcome = world.run(world.operator(outlets=[HEROES], derivatives=[{"name": "card", "width": 32, "height": 16}]))
+    (made,) = world.result(outcome)["images"][0]["derivatives"]
+    (image,) = event_of(outcome)["extra"]["images"]
+    assert image["derivatives"] == [{name: made[name] for name in ("name", "uri", "sha256")}]
+
+
 def test_a_retry_that_finds_everything_landed_tells_the_same(world: World) -> None:
     first = world.run(world.operator(outlets=[HEROES]))
     again = world.clear(first)
