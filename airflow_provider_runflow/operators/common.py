@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -140,6 +141,18 @@ class RunflowBaseOperator(BaseOperator):
         self.acl_policy = acl_policy
         self.cache_control = cache_control
         self.extra_args = extra_args
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """As of every operator; and warn, when the DAG is parsed, of a cap that each mapped instance has for itself."""
+        if kwargs.get("max_cost_usd") is not None:
+            warnings.warn(
+                f"{kwargs.get('task_id')}: max_cost_usd={kwargs['max_cost_usd']} in partial() caps each mapped task "
+                "instance by itself, not all of them together. One batch task has one cap for all of its items.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return super().partial(**kwargs)
 
     @property
     def is_mapped_instance(self) -> bool:

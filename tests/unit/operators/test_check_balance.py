@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`check_balance`: what the account cannot pay is not submitted, not even in part; without it, Runflow's 402 stops it."""
+"""`check_balance`: what the account cannot pay is not submitted, not even in part; else Runflow's 402 stops it."""
 
 from __future__ import annotations
 

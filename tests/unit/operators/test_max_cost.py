@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_runflow.exceptions import InvalidRequestError
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2BatchOperator, GptImage2Operator
 from airflow_provider_runflow.operators.runflow import RunflowModelOperator
+from tests.harness import in_dag
 from tests.unit.operators.conftest import World
 
 
@@ -29,6 +30,18 @@ def test_a_single_request_over_its_cap_is_not_submitted(world: World) -> None:
 
 def test_a_single_request_within_its_cap_is_bought(world: World) -> None:
     assert world.run(world.operator(max_cost_usd=0.01)).state == "success"
+
+
+def test_a_cap_for_each_of_many_mapped_instances_is_warned_of_when_the_dag_is_parsed() -> None:
+    with in_dag(), pytest.warns(UserWarning, match=r"max_cost_usd=2 in partial\(\) caps each mapped task instance"):
+        mapped = GptImage2Operator.partial(task_id="many", quality="low", max_cost_usd=2).expand(prompt=["a", "b"])
+    assert mapped.partial_kwargs["max_cost_usd"] == 2
+
+
+def test_mapping_without_a_cap_warns_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    with in_dag():
+        GptImage2Operator.partial(task_id="many", quality="low").expand(prompt=["a", "b"])
+    assert not [each for each in recwarn if "max_cost_usd" in str(each.message)]
 
 
 def test_what_is_paid_already_is_brought_under_any_cap(world: World) -> None:

@@ -69,6 +69,6 @@ def test_the_log_says_so_where_the_bill_is_not_the_estimate(
 ) -> None:
     # What a page leaves open is estimated at its dearest; two of four pictures cost half.
     world.emulator.add_fault(route="create", outcome="partial", images=1)
-    world.run(world.batch([{"key": "a", "prompt": "a", "num_images": 4}]))
+    world.run(world.batch([{"key": "a", "prompt": "a cat", "num_images": 4}]))
     told = caplog.text + capsys.readouterr().out
     assert f"Runflow billed ${billed(world):f}; $0.036 was the estimate." in told
