@@ -21,7 +21,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser e2e-kill test-corner chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser e2e-kill test-corner figures chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,11 @@ test-browser: setup  ## Pictures and approvals in a real Airflow and the system'
 e2e-kill: setup  ## thirty pictures while busy processes of a real Airflow are killed -9 (SEED=1; 2-3 minutes)
 	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts tests
 	@SEED='$(SEED)' $(BIN)/python -m scripts.e2e_kill
+
+figures: setup  ## campaigns of up to 10,000 runs on good and bad days, held against the ledger; JSON lines in build/figures.jsonl (10-20 minutes)
+	@rm -f build/figures.jsonl
+	FIGURES=full $(PYTEST) $(SIDE_BY_SIDE) tests/unit/operators/test_campaign_figures.py
+	@cat build/figures.jsonl
 
 live: setup  ## the contract tests against the real Runflow, with RUNFLOW_API_KEY: a few cents (asks first; YES=1 answers)
 	@YES='$(YES)' $(BIN)/python -m scripts.live
