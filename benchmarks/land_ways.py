@@ -42,7 +42,7 @@ def ours(source: str, destination: str) -> Iterator[Land]:
     from airflow_provider_runflow.landing.names import DEFAULT_PATTERN
     from airflow_provider_runflow.operators.delivery import Delivery, LandingPlace
     from airflow_provider_runflow.operators.progress import ItemLog
-    from airflow_provider_runflow.runs.crew import do_each
+    from airflow_provider_runflow.runs.crew import Slots, do_each
     from airflow_provider_runflow.runs.identity import Request, TaskIdentity, make_scope
 
     log, task = logging.getLogger("bench"), TaskIdentity("bench", "land", "manual")
@@ -59,7 +59,7 @@ def ours(source: str, destination: str) -> Iterator[Land]:
         place.land_job(delivery.job(request), run, item_log)
 
     with place.open_client() as place.client:
-        yield lambda numbers: do_each(land_one, numbers, threads=AT_ONCE)
+        yield lambda numbers: do_each(land_one, numbers, slots=Slots(AT_ONCE))
 
 
 @contextlib.contextmanager

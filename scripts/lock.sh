@@ -26,3 +26,5 @@ compile requirements/browser.txt 'Playwright and axe, for `make test-browser`.' 
     --universal --python-version 3.10 requirements/browser.in
 compile requirements/bench.txt 'The import benchmark: other providers beside ours.' \
     --universal --python-version 3.10 requirements/bench.in pyproject.toml
+compile requirements/docs.txt 'Sphinx, for `make docs`, on Python 3.11 and newer.' \
+    --universal --python-version 3.11 requirements/docs.in

@@ -30,6 +30,7 @@ from airflow_provider_runflow.operators.progress import ItemLog, Progress
 from airflow_provider_runflow.operators.shown import store_conn_id
 from airflow_provider_runflow.operators.verdict import usable
 from airflow_provider_runflow.outcomes import Outcome
+from airflow_provider_runflow.runs.crew import Slots
 from airflow_provider_runflow.runs.identity import Request
 from airflow_provider_runflow.runs.items import Item, parse_items
 from airflow_provider_runflow.runs.journal import ManyJournal, Record
@@ -283,6 +284,9 @@ def _assemble(
     try_number: int,
 ) -> BatchTask:
     hook, place = operator.hook, parts.place
+    slots = Slots(operator.max_in_flight)
+    # What waits (for a list that lags, for the pause that a 429 asks for) keeps no other item waiting.
+    hook.use_clock(slots.clock(hook.clock))
     if place is None:
         raise RuntimeError("check_task lets no batch without a destination through")
     place.open_stores()
@@ -316,7 +320,7 @@ def _assemble(
         hook=hook,
         lister=lister,
         rate=SubmissionRate(operator.requests_per_minute, hook.clock),
-        threads=operator.max_in_flight,
+        slots=slots,
         poll_interval=operator.poll_interval,
         log=operator.log,
     )

@@ -23,7 +23,7 @@ from airflow_provider_runflow.exceptions import (
 from airflow_provider_runflow.operators.brake import Brake
 from airflow_provider_runflow.operators.pending import MARK, Bought
 from airflow_provider_runflow.outcomes import Outcome
-from airflow_provider_runflow.runs.crew import do_each
+from airflow_provider_runflow.runs.crew import Slots, do_each
 from airflow_provider_runflow.runs.engine import SAFE_RETRY
 from airflow_provider_runflow.runs.group import Group
 from airflow_provider_runflow.runs.items import Item
@@ -98,7 +98,7 @@ class PaidBatch:
 
     :param runs: the items, in the order of the list.
     :param client_ref: the scope, which all runs of this task carry.
-    :param threads: requests in flight at once.
+    :param slots: requests in flight at once.
     :param tell: called every few seconds, with this batch.
     """
 
@@ -107,7 +107,7 @@ class PaidBatch:
     hook: RunflowHook
     lister: Lister
     rate: SubmissionRate
-    threads: int
+    slots: Slots
     poll_interval: float
     log: Log
     tell: Callable[[PaidBatch], None] = lambda batch: None
@@ -315,7 +315,7 @@ class PaidBatch:
         def stop() -> None:
             self.brake.stop(BeforeMoneyError("The task was stopped before this item was submitted."))
 
-        do_each(work, runs, threads=self.threads, tell=lambda: self.tell(self), stop=stop)
+        do_each(work, runs, slots=self.slots, tell=lambda: self.tell(self), stop=stop)
 
 
 @dataclass
