@@ -21,7 +21,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser e2e-kill test-corner figures chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser e2e-kill test-corner figures chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives docs
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -143,6 +143,11 @@ $(RIVALS)/.ready: requirements/uv.txt requirements/bench.txt pyproject.toml scri
 
 bench-derivatives: setup  ## exact channel sizes against Pillow's own ImageOps.fit: time, memory, bytes, as JSON
 	@$(BIN)/python -m benchmarks.derivatives
+
+docs: setup  ## the documentation as pages in build/docs (Sphinx, Python 3.11 or newer); a warning is an error, and nothing is downloaded
+	@VIRTUAL_ENV='$(abspath $(VENV))' $(BIN)/uv pip install --quiet --require-hashes -r requirements/docs.txt
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
+	@echo 'docs: open build/docs/index.html'
 
 build: setup  ## wheel and source distribution in ./dist
 	@rm -rf dist

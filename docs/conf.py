@@ -7,7 +7,7 @@ from airflow_provider_runflow import __version__
 
 project = "airflow-provider-runflow"
 author = "The airflow-provider-runflow authors"
-copyright = "2026, the airflow-provider-runflow authors"  # noqa: A001 - Sphinx's name for it
+copyright = "2026, the airflow-provider-runflow authors"
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
