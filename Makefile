@@ -21,7 +21,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser e2e-kill test-corner figures chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives docs
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser e2e-kill test-corner figures chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives docs coverage check-package
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,11 +103,12 @@ bench-watch: setup  ## what waiting for thousands of runs costs, here and in the
 mutants: setup  ## take one fence at a time out of the package: do the trials notice?
 	@$(BIN)/python -m tests.chaos.mutants --seed $(or $(SEED),1)
 
-lint: setup  ## ruff, mypy, import-linter
+lint: $(VENV)/.quality  ## ruff, mypy, import-linter, dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -148,6 +149,22 @@ docs: setup  ## the documentation as pages in build/docs (Sphinx, Python 3.11 or
 	@VIRTUAL_ENV='$(abspath $(VENV))' $(BIN)/uv pip install --quiet --require-hashes -r requirements/docs.txt
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
 	@echo 'docs: open build/docs/index.html'
+
+$(VENV)/.quality: $(VENV)/.ready requirements/quality.txt
+	@VIRTUAL_ENV='$(abspath $(VENV))' $(BIN)/uv pip install --quiet --require-hashes -r requirements/quality.txt
+	@touch $@
+
+coverage: $(VENV)/.quality  ## branch coverage of the unit tests: all of it in build/coverage, and the floors below Airflow must reach 95 %
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -q tests/unit
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage html --quiet -d build/coverage
+	@$(BIN)/coverage report --skip-covered | tail -60
+	@echo '== the floors that do not import Airflow'
+	@$(BIN)/coverage report --fail-under=95 --include='airflow_provider_runflow/brief/*,airflow_provider_runflow/client/*,airflow_provider_runflow/landing/*,airflow_provider_runflow/models/*,airflow_provider_runflow/runs/*,airflow_provider_runflow/e*.py,airflow_provider_runflow/outcomes.py'
+
+check-package: $(VENV)/.quality  ## wheel and source distribution: built, checked, installed beside Airflow alone; bill of materials and licences in dist
+	@BIN='$(BIN)' scripts/check_package.sh
 
 build: setup  ## wheel and source distribution in ./dist
 	@rm -rf dist

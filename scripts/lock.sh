@@ -28,3 +28,5 @@ compile requirements/bench.txt 'The import benchmark: other providers beside our
     --universal --python-version 3.10 requirements/bench.in pyproject.toml
 compile requirements/docs.txt 'Sphinx, for `make docs`, on Python 3.11 and newer.' \
     --universal --python-version 3.11 requirements/docs.in
+compile requirements/quality.txt 'Dead code, coverage, and the package itself: `make lint`, `make coverage`, `make check-package`.' \
+    --universal --python-version 3.10 requirements/quality.in

@@ -144,10 +144,6 @@ class Derivative:
         master = master_format.lower().rpartition("/")[2].lstrip(".")
         return "jpeg" if master in ("jpg", "jpeg") else "webp" if master == "webp" else "png"
 
-    def ext_for(self, master_format: str) -> str:
-        """Return the extension of its file, without a dot. ``master_format``: an extension or a content type."""
-        return FORMATS[self.format_for(master_format)]
-
     @property
     def recipe(self) -> str:
         """Hash of how it is made: 12 hex characters, the same as long as nothing of it changes."""

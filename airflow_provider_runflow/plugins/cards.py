@@ -48,7 +48,6 @@ OPERATORS = frozenset({*_SINGLE, *_OTHERS, *(f"{name}FromFunction" for name in _
 MOVING = frozenset(
     {"scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule", "awaiting_input"}
 )
-OVER = frozenset({"success", "failed"})
 LANDED, WAITING, BLOCKED, FAILED, NOT_LANDED = "landed", "waiting", "blocked", "failed", "not landed"
 IMAGE_FIELDS = ("width", "height", "content_type", "size_bytes", "sha256", "uri")
 PROMPT_CHARACTERS = 4000

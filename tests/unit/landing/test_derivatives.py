@@ -143,11 +143,12 @@ class TestNames:
         assert all(len(name.rpartition("/")[2].encode()) <= MAX_SEGMENT_BYTES for name in names)
 
     @pytest.mark.parametrize(
-        ("master", "ext"), [("jpg", "jpg"), ("image/jpeg", "jpg"), ("PNG", "png"), (".webp", "webp"), ("gif", "png")]
+        ("master", "format"),
+        [("jpg", "jpeg"), ("image/jpeg", "jpeg"), ("PNG", "png"), (".webp", "webp"), ("gif", "png")],
     )
-    def test_without_a_format_it_has_its_masters(self, master: str, ext: str) -> None:
-        assert BOX.ext_for(master) == ext
-        assert Derivative("a", 1, 1, format="webp").ext_for(master) == "webp"
+    def test_without_a_format_it_has_its_masters(self, master: str, format: str) -> None:
+        assert BOX.format_for(master) == format
+        assert Derivative("a", 1, 1, format="webp").format_for(master) == "webp"
 
 
 class TestMaking:
