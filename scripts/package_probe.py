@@ -45,7 +45,7 @@ def main() -> int:
 
     from airflow.providers_manager import ProvidersManager
 
-    manager = ProvidersManager()
+    manager = ProvidersManager()  # type: ignore[no-untyped-call]
     assert "airflow-provider-runflow" in manager.providers
     assert "airflow_provider_runflow.hooks.runflow.RunflowHook" in {
         each["hook-class-name"] for each in manager.providers["airflow-provider-runflow"].data["connection-types"]

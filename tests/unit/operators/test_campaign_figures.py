@@ -129,6 +129,8 @@ def test_the_manifests_cost_is_the_ledgers_to_the_cent_over_many_tries(world: Wo
 
 @pytest.mark.skipif(not FULL, reason="a figure of wall time, for make figures alone")
 def test_a_bad_day_takes_a_tenth_longer_than_a_good_one_at_most(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    if world.deferrable:
+        pytest.skip("in real time the harness gives a trigger thirty seconds")
     # In real time: submissions are answered after 0.3 s, five a second of them.
     took = {}
     for day in ("good", "bad"):
