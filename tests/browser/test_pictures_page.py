@@ -105,7 +105,8 @@ class TestTheSheet:
         asked: list[float] = []
         page.on("request", lambda request: "/api/dags/" in request.url and asked.append(time.monotonic()))
         page.goto(gallery.address("slow_campaign"))
-        until(lambda: page.locator("article.waiting").count() == 2)
+        # The single picture, and each item of the batch.
+        until(lambda: page.locator("article.waiting").count() == 21, page)
         shot(page, "waiting")
         page.wait_for_timeout(9000)
         assert 2 <= len(asked) <= 4

@@ -78,7 +78,7 @@ with DAG("slow_campaign", schedule=None, start_date=START, catchup=False, tags=[
     GptImage2BatchOperator(
         task_id="slow_batch",
         requests=[{"key": f"fog-{n}", "prompt": f"Fog number {n}, painted slowly"} for n in range(20)],
-        quality="low",
+        quality="high",
         destination=BUCKET + "/slow_batch",
         deferrable=True,
     )
