@@ -64,6 +64,25 @@ def test_is_there_although_the_task_fails(world: World) -> None:
     assert (outcome.state, Decimal(usage(world, outcome)["cost_usd"])) == ("failed", billed(world))
 
 
+def test_the_log_names_the_estimate_before_anything_is_submitted(
+    world: World, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.run(world.operator(num_images=2))
+    told = caplog.text + capsys.readouterr().out
+    estimate = told.index("Submitting 2 picture(s) of openai/gpt-image-2, for about $0.018.")
+    assert estimate < told.index("Submitted Runflow run")
+
+
+def test_what_is_paid_already_is_no_submission_that_could_cost(
+    world: World, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = world.run(world.operator())
+    _ = caplog.text, capsys.readouterr()
+    caplog.clear()
+    world.clear(first)
+    assert "for about $" not in caplog.text + capsys.readouterr().out
+
+
 def test_the_log_says_so_where_the_bill_is_not_the_estimate(
     world: World, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
