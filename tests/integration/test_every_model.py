@@ -50,7 +50,7 @@ def test_its_pictures_lie_in_the_bucket_and_are_billed_once(
 ) -> None:
     # It keeps a trigger from racing Airflow's executor, which is not here.
     monkeypatch.setattr("airflow_provider_runflow.operators.common.QUIET_AFTER_DEFERRAL", 0.0)
-    emulator_server.emulator.configure(time_scale=200, picture_size=(64, 64))
+    emulator_server.emulator.configure(time_scale=200)  # of the pixels that are asked for
     bucket = s3_server.bucket()
     with in_dag():
         operator = kind(
