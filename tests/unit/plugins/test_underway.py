@@ -13,6 +13,8 @@ from airflow_provider_runflow.plugins.underway import manifest_underway
 from tests.harness import HAS_TASK_STATE_STORE
 from tests.unit.plugins.world import DAG_ID, RUN, World, journal, png, record, sha256
 
+pytestmark = pytest.mark.skipif(not HAS_TASK_STATE_STORE, reason="the journal came with Airflow 3.3")
+
 IMAGE = {
     "index": 0,
     "uri": "s3://brand/spring/cup.png",
