@@ -27,8 +27,6 @@ autodoc_default_options = {"members": True, "show-inheritance": True, "exclude-m
 autodoc_class_signature = "mixed"
 nitpicky = False
 suppress_warnings = [
-    # Airflow's own docstrings, where a method of ours inherits them.
-    "docutils",
     # Links to files of the repository (../dags/…), which are no pages; tests/unit/docs checks that they are there.
     "myst.xref_missing",
 ]

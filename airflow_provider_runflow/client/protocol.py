@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from airflow_provider_runflow import __version__
 from airflow_provider_runflow.client.account import Account
-from airflow_provider_runflow.client.redact import strip_queries
+from airflow_provider_runflow.client.redact import public_code, strip_queries
 from airflow_provider_runflow.client.retry import Effect, Failure
 from airflow_provider_runflow.exceptions import (
     ApiError,
@@ -268,7 +268,7 @@ def _error_of(call: Call[Any], account: Account, response: httpx.Response) -> Ap
     return cls(
         message or response.reason_phrase or "no message",
         status=status,
-        code=code,
+        code=public_code(code),
         errors=errors,
         request_id=_request_id(response, body),
         retry_after=_retry_after(response),

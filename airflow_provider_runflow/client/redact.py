@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _QUERY = re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s?#'\"<>]*)[?#][^\s'\"<>]*", re.IGNORECASE)
 _USERINFO = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/?#'\"<>@]*@", re.IGNORECASE)
+# Codes are words such as RATE_LIMITED; nothing longer belongs into an XCom of every failed task.
+MAX_CODE = 100
 
 
 def redact_url(url: str) -> str:
@@ -34,6 +36,11 @@ def redact_url(url: str) -> str:
 def strip_queries(text: str) -> str:
     """Return ``text`` with the query and the user of every URL in it cut away."""
     return _USERINFO.sub(r"\1", _QUERY.sub(r"\1", text))
+
+
+def public_code(code: str | None) -> str | None:
+    """Return a server's code for what happened as it may be shown: short, and without the query of any URL."""
+    return None if code is None else strip_queries(code)[:MAX_CODE]
 
 
 def host_of(url: str) -> str:

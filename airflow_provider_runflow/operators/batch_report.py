@@ -243,6 +243,8 @@ def _row(run: ItemRun) -> ManifestRow:
     request = record.request if record is not None and record.is_bought else paid.request
     prompt = request.input.get("prompt")
     cost = result.get("cost_usd")
+    if cost is None and paid.spent is not None and paid.spent.cost:
+        cost = paid.spent.cost  # billed, although there are no pictures: cancelled, or failed and billed all the same
     return ManifestRow(
         key=run.item.key,
         outcome=run.outcome,

@@ -180,7 +180,7 @@ def make_paid_run(operator: RunflowRunOperator, context: Any, pending: Mapping[s
             check_balance(operator.hook, [price_of(request)], operator.log)
         price = price_of(request)
         told = "at a price that nothing here knows" if price is None else f"for about ${price:f}"
-        operator.log.info("Submitting %d picture(s) of %s, %s.", request.num_images, request.model, told)
+        operator.log.info("To be bought: %d picture(s) of %s, %s.", request.num_images, request.model, told)
 
     if parts.budget.limit is not None:
         for known in parts.journal.read("")[:1]:

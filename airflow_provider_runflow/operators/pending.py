@@ -90,8 +90,9 @@ def _unpacked(pending: Mapping[str, Any] | None, name: str) -> list[Any]:
 
 def _error(name: str, text: str, code: str | None = None) -> RunflowError:
     kind = getattr(exceptions, name, None)
-    known = isinstance(kind, type) and issubclass(kind, RunflowError)
-    error: RunflowError = kind(text) if known and kind else BeforeMoneyError(text)
+    if not (isinstance(kind, type) and issubclass(kind, RunflowError)):
+        kind = BeforeMoneyError
+    error: RunflowError = kind(text)
     # The text names it already.
     error.told, error.code = text, code
     return error

@@ -31,7 +31,7 @@ def judge(request: Request, result: Mapping[str, Any], *, unmade: Sequence[str],
     told = [f"Runflow run {result['run_id']} delivered {len(images)} of {asked} pictures: {there}."]
     paid = f"${result['cost_usd']}" if result["cost_usd"] else "at a cost that is not known yet"
     money = f"They are paid ({paid}) and {'landed' if kept else 'still at Runflow, where they expire'}"
-    if len(flagged) == len(images):
+    if flagged and len(flagged) == len(images):
         told.append("Content moderation flags all of them as not safe for work (nsfw_detected).")
         told.append(f"{money}. The same request would be flagged again, so it is not tried: change the prompt.")
         return RunFlaggedError(" ".join(told))

@@ -27,7 +27,7 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._free = threading.Semaphore(count)
+        self._free = threading.BoundedSemaphore(count)
         self._mine = threading.local()
 
     @contextmanager

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-from airflow_provider_runflow.client.redact import strip_queries
+from airflow_provider_runflow.client.redact import public_code, strip_queries
 from airflow_provider_runflow.client.wire import Run
 from airflow_provider_runflow.exceptions import (
     RunBilledError,
@@ -84,7 +84,7 @@ def failure_of(run: Run) -> RunFailedError:
         the run's own, whether or not anything here knows it.
     """
     error = _failure_of(run)
-    error.code = run.failure_code
+    error.code = public_code(run.failure_code)
     return error
 
 

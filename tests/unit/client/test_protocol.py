@@ -6,10 +6,15 @@ from __future__ import annotations
 import email.utils
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from airflow_provider_runflow import __version__
 from airflow_provider_runflow.client import protocol
@@ -304,3 +309,24 @@ class TestEffect:
     def test_a_time_out_is_named_as_one_even_when_httpx_has_no_words_for_it(self) -> None:
         failure = protocol.read_failure(GET, ACCOUNT, httpx.ReadTimeout(""))
         assert "did not answer in time (ReadTimeout: ReadTimeout)" in str(failure.error)
+
+
+def test_certificates_of_ones_own_are_trusted_instead_of_the_bundled_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = {each["serialNumber"] for each in protocol.ssl_context.__wrapped__().get_ca_certs()}
+    own = x509.random_serial_number()
+    (tmp_path / "ca.pem").write_bytes(certificate_authority(own))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    trusted = {each["serialNumber"] for each in protocol.ssl_context.__wrapped__().get_ca_certs()}
+    assert {int(number, 16) for number in trusted} == {own}
+    assert len(bundled) > 50
+
+
+def certificate_authority(serial: int) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "The shop's own authority")])
+    began = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    made = x509.CertificateBuilder(name, name, key.public_key(), serial, began, began + timedelta(days=3650))
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -107,6 +107,14 @@ class TestACodeThatNobodyKnows:
         shown = world.airflow.xcom(outcome.attempt.task, "runflow_end")
         assert (shown["outcome"], shown["code"]) == ("failed", "GPU_MELTED")
 
+    def test_is_short_and_hands_out_no_signature(self, world: World) -> None:
+        code = f"SEE https://r2.example/a.png?X-Signature=secret {'x' * 500}"
+        world.emulator.add_fault(route="create", outcome="failed", code=code)
+        outcome = world.run(world.operator())
+        shown = world.airflow.xcom(outcome.attempt.task, "runflow_end")["code"]
+        assert shown.startswith("SEE https://r2.example/a.png xxx")
+        assert len(shown) == 100
+
     def test_stands_in_manifest_and_return_value_of_a_batch(self, world: World) -> None:
         world.emulator.add_fault(route="create", outcome="failed", code="GPU_MELTED", prompt_contains="of a")
         outcome = world.run(world.batch(["a", "b"]))

@@ -48,6 +48,16 @@ def test_sums_up_a_batch_to_the_cent_of_the_ledger(world: World) -> None:
     assert (usage(world, again)["runs"], usage(world, again)["images"]) == (3, 3)
 
 
+def test_counts_what_is_billed_for_nothing(world: World) -> None:
+    world.emulator.add_fault(route="create", prompt_contains="of b", outcome="cancelled")
+    ended = world.run(world.batch(["a", "b"], min_success=1))
+    assert (ended.state, world.rows()["b"]["outcome"]) == ("success", "cancelled")
+    assert billed(world) == Decimal("0.018")
+    assert Decimal(world.result(ended)["cost_usd"]) == Decimal(usage(world, ended)["cost_usd"]) == billed(world)
+    single = world.run(world.operator(prompt="a picture of b", task_id="single"))
+    assert (single.state, usage(world, single)["cost_usd"]) == ("failed", "0.009000")
+
+
 def test_of_pictures_that_another_task_bought_is_nothing(world: World) -> None:
     world.run(world.operator(reuse_within="destination"), run_id="one")
     outcome = world.run(world.operator(reuse_within="destination"), run_id="two")
@@ -70,7 +80,7 @@ def test_the_log_names_the_estimate_before_anything_is_submitted(
 ) -> None:
     world.run(world.operator(num_images=2))
     told = caplog.text + capsys.readouterr().out
-    estimate = told.index("Submitting 2 picture(s) of openai/gpt-image-2, for about $0.018.")
+    estimate = told.index("To be bought: 2 picture(s) of openai/gpt-image-2, for about $0.018.")
     assert estimate < told.index("Submitted Runflow run")
 
 
