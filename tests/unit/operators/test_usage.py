@@ -52,6 +52,7 @@ def test_counts_what_is_billed_for_nothing(world: World) -> None:
     world.emulator.add_fault(route="create", prompt_contains="of b", outcome="cancelled")
     ended = world.run(world.batch(["a", "b"], min_success=1))
     assert (ended.state, world.rows()["b"]["outcome"]) == ("success", "cancelled")
+    world.clock.advance(600)  # a cancelled run is debited when it would have ended
     assert billed(world) == Decimal("0.018")
     assert Decimal(world.result(ended)["cost_usd"]) == Decimal(usage(world, ended)["cost_usd"]) == billed(world)
     single = world.run(world.operator(prompt="a picture of b", task_id="single"))
