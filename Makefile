@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORNER := .venv-corner
 RIVALS := .venv-bench
+CELERY := .venv-celery
 # The day as of which the corner (Python 3.10 + Airflow 3.1.0) is resolved.
 CORNER_DATE := 2025-11-20
 # ... but for the one provider whose floor is younger than that.
@@ -21,7 +22,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser e2e-kill test-corner figures chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives docs coverage check-package
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser e2e-kill e2e-celery matrix churn test-corner figures chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives docs coverage check-package
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,9 +67,29 @@ test-browser: setup  ## Pictures and approvals in a real Airflow and the system'
 	VIRTUAL_ENV='$(abspath $(VENV))' $(BIN)/uv pip install --quiet --require-hashes -r requirements/browser.txt
 	$(PYTEST) tests/browser
 
+e2e-celery: $(CELERY)/.ready  ## 250 pictures through PostgreSQL, Redis and Celery, two of everything, while parts of it are killed -9 (5 minutes)
+	@$(CELERY)/bin/python -m compileall -q airflow_provider_runflow scripts tests
+	@$(CELERY)/bin/python -m scripts.e2e_celery
+
+$(CELERY)/.ready: requirements/uv.txt requirements/celery.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh $(CELERY) requirements/celery.txt '$(PYTHON)'
+	@touch $@
+
+churn: setup  ## does the triggerer grow while runs come and go? (MINUTES=30), as JSON
+	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts tests
+	@MINUTES='$(MINUTES)' $(BIN)/python -m scripts.churn
+
 e2e-kill: setup  ## thirty pictures while busy processes of a real Airflow are killed -9 (SEED=1; 2-3 minutes)
 	@$(BIN)/python -m compileall -q airflow_provider_runflow scripts tests
 	@SEED='$(SEED)' $(BIN)/python -m scripts.e2e_kill
+
+matrix: $(VENV)/.quality  ## unit and integration tests on Python 3.10 to 3.13 with Airflow 3.1, 3.2 and 3.3 (20-40 minutes); what was skipped, and why
+	@rm -rf build/matrix
+	@mkdir -p build/matrix
+	@for version in 3.10 3.11 3.12 3.13; do \
+	    found=$$(scripts/find_python.sh $$version) && PATH="$$(dirname "$$found"):$$PATH"; \
+	done; PATH="$(abspath $(BIN)):$$PATH" UV_PYTHON_DOWNLOADS=never $(BIN)/nox --no-error-on-missing-interpreters; \
+	status=$$?; $(BIN)/python -m scripts.matrix_report build/matrix && exit $$status
 
 figures: setup  ## campaigns of up to 10,000 runs on good and bad days, held against the ledger; JSON lines in build/figures.jsonl (10-20 minutes)
 	@rm -f build/figures.jsonl

@@ -48,19 +48,25 @@ class Outcome:
         """The runs that are paid and whose picture is not there."""
         return [run_id for item, runs in self.bills.items() for run_id in runs if self.landed.get(item) != run_id]
 
-    def verdict(self, kills: Sequence[Kill]) -> list[str]:
+    def verdict(self) -> list[str]:
         """All that is not as it should be; empty when all is well."""
         wrong = [f"{item}: paid {len(runs)} times ({', '.join(runs)})" for item, runs in self.bills.items() if runs[1:]]
         wrong += [f"{item}: never paid" for item in self.items if not self.bills.get(item)]
         wrong += [f"{item}: a bill for none of the pictures" for item in self.bills if item not in self.items]
         wrong += [f"run {run_id}: paid, and its picture is not in the bucket as it was drawn" for run_id in self.lost]
         wrong += [f"unfinished: {what}" for what in self.unfinished]
-        between = sum(kill.between for kill in kills)
-        if len(kills) < WANTED_KILLS:
-            wrong.append(f"{len(kills)} kills, fewer than {WANTED_KILLS}: this run proves too little")
-        if between < WANTED_BETWEEN:
-            wrong.append(f"{between} kills between intent and run id, fewer than {WANTED_BETWEEN}")
         return wrong + self.problems
+
+
+def too_few(kills: Sequence[Kill]) -> list[str]:
+    """What is missing for a proof; empty when there are kills enough."""
+    between = sum(kill.between for kill in kills)
+    wrong = []
+    if len(kills) < WANTED_KILLS:
+        wrong.append(f"{len(kills)} kills, fewer than {WANTED_KILLS}: this run proves too little")
+    if between < WANTED_BETWEEN:
+        wrong.append(f"{between} kills between intent and run id, fewer than {WANTED_BETWEEN}")
+    return wrong
 
 
 def landed_as_drawn(

@@ -26,7 +26,9 @@ compile requirements/browser.txt 'Playwright and axe, for `make test-browser`.' 
     --universal --python-version 3.10 requirements/browser.in
 compile requirements/bench.txt 'The import benchmark: other providers beside ours.' \
     --universal --python-version 3.10 requirements/bench.in pyproject.toml
+compile requirements/celery.txt 'Airflow on PostgreSQL, Redis and Celery, for `make e2e-celery`.' \
+    --universal --python-version 3.10 --extra emulator requirements/celery.in pyproject.toml
 compile requirements/docs.txt 'Sphinx, for `make docs`, on Python 3.11 and newer.' \
     --universal --python-version 3.11 requirements/docs.in
-compile requirements/quality.txt 'Dead code, coverage, and the package itself: `make lint`, `make coverage`, `make check-package`.' \
+compile requirements/quality.txt 'Dead code, coverage, the package itself, the matrix: `make lint`, `make coverage`, `make check-package`, `make matrix`.' \
     --universal --python-version 3.10 requirements/quality.in

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 from scripts.airflow_api import AirflowApi
 from scripts.processes import Program, free_port, interruptible, run_to_end, stop, uninterrupted
@@ -51,7 +52,9 @@ def own_environment(**more: str) -> dict[str, str]:
 
 @dataclass
 class AirflowStack:
-    """Four components that come and go together. `env` reaches all of them and every task."""
+    """Components that come and go together. `env` reaches all of them and every task."""
+
+    components: ClassVar[Mapping[str, tuple[str, ...]]] = COMPONENTS
 
     home: Path
     bundles: Mapping[str, Path]
@@ -75,14 +78,6 @@ class AirflowStack:
         return self.home / "components"
 
     def environment(self) -> dict[str, str]:
-        bundles = [
-            {
-                "name": name,
-                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-                "kwargs": {"path": str(path.resolve())},
-            }
-            for name, path in self.bundles.items()
-        ]
         settings = {
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__API__BASE_URL": self.url,
@@ -98,7 +93,7 @@ class AirflowStack:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": str(self.parallelism),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundle_list(self.bundles),
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             # On a busy machine the API server answers late; a task whose supervisor gives up first has a try less.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
@@ -106,6 +101,10 @@ class AirflowStack:
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         }
         return own_environment(**{**settings, **self.env})
+
+    def environment_of(self, component: str) -> dict[str, str]:
+        """The environment of one component: here that of all."""
+        return self.environment()
 
     def _secret(self, name: str) -> str:
         """The same for every component of this home; a file that only its owner reads."""
@@ -131,7 +130,7 @@ class AirflowStack:
         self.stop()
 
     def start(self, *, seconds: float = 300) -> None:
-        """Migrates the database, starts the components, and returns when all four are healthy."""
+        """Migrates the database, starts the components, and returns when all are healthy."""
         self.home.mkdir(parents=True, exist_ok=True)
         env = self.environment()
         run_to_end(
@@ -141,13 +140,14 @@ class AirflowStack:
             env=env,
             seconds=seconds,
         )
-        for name in COMPONENTS:
+        for name in self.components:
             self._start(name, self.logs / f"{name}.log")
         self._wait_until_healthy(seconds)
         self.api.log_in()
 
     def _start(self, name: str, log: Path) -> None:
-        self._programs.append(Program.start(name, _airflow(*COMPONENTS[name]), log=log, env=self.environment()))
+        command = _airflow(*self.components[name])
+        self._programs.append(Program.start(name, command, log=log, env=self.environment_of(name)))
 
     def component(self, name: str) -> Program:
         """The running component of that name."""
@@ -155,12 +155,21 @@ class AirflowStack:
 
     def kill_and_restart(self, name: str, *, alone: bool = False) -> Program:
         """Kills a component (`alone`: its first process only) and starts it again, without waiting; gives the dead."""
+        dead = self.kill(name, alone=alone)
+        self.restart(name)
+        return dead
+
+    def kill(self, name: str, *, alone: bool = False) -> Program:
+        """Kills a component (`alone`: its first process only); gives the dead."""
         dead = self.component(name)
         dead.kill(alone=alone)
         self._programs.remove(dead)
         self._killed.append(dead)
-        self._start(name, self.logs / f"{name}-{len(self._killed)}.log")
         return dead
+
+    def restart(self, name: str) -> None:
+        """Starts a killed component again, without waiting."""
+        self._start(name, self.logs / f"{name}-{len(self._killed)}.log")
 
     def _wait_until_healthy(self, seconds: float) -> None:
         def healthy() -> bool:
@@ -185,6 +194,17 @@ class AirflowStack:
             self._programs.clear()
             self._killed.clear()
             self.api.close()
+
+
+def bundle_list(bundles: Mapping[str, Path]) -> str:
+    """DAG folders, as `[dag_processor] dag_bundle_config_list` wants them."""
+    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return json.dumps(
+        [
+            {"name": name, "classpath": classpath, "kwargs": {"path": str(path.resolve())}}
+            for name, path in bundles.items()
+        ]
+    )
 
 
 def _airflow(*arguments: str) -> list[str]:

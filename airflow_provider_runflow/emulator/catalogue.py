@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from math import sqrt
 from typing import Any
 from uuid import UUID, uuid5
@@ -45,7 +46,7 @@ class Model:
     usual_pixels: tuple[int, int] = (1024, 1024)
     """What comes when no size is asked for; of an aspect ratio, as many pixels."""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The UUID that the API shows instead of the slug."""
         return str(uuid5(NAMESPACE, self.slug))

@@ -88,13 +88,12 @@ def _ridge(width: int, height: int, depth: float, shapes: Random) -> list[tuple[
         (height * size * shapes.uniform(0.6, 1.2), shapes.uniform(*turns), shapes.uniform(0, math.tau))
         for size, turns in ((0.060, (0.5, 1.1)), (0.026, (1.4, 2.6)), (0.009, (3.5, 6.0)))
     ]
-    line = []
     steps = min(STEPS, width)
-    for step in range(steps + 1):
-        along = step / steps
-        rise = sum(high * math.sin(math.tau * turns * along + phase) for high, turns, phase in waves)
-        line.append((width * along, base - rise))
-    return [(0.0, float(height)), *line, (float(width), float(height))]
+    line = [base] * (steps + 1)
+    for high, turns, phase in waves:
+        each = math.tau * turns / steps
+        line = [y - high * math.sin(each * step + phase) for step, y in enumerate(line)]
+    return [(0.0, float(height)), *((width * step / steps, y) for step, y in enumerate(line)), (width, height)]
 
 
 def _tiles(art: Image.Image, palette: Palette, shapes: Random) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
@@ -107,6 +108,7 @@ class State:
         return str(UUID(int=value | dice.getrandbits(62)))
 
 
+@lru_cache(maxsize=256)
 def organisation(name: str) -> str:
     """Give the UUID of an organisation."""
     try:

@@ -44,15 +44,20 @@ def slug(value: object) -> str:
     :param value: anything with a ``str()``; None is empty.
     """
     text = "" if value is None else str(value)
-    plain = unicodedata.normalize("NFKD", text)
-    lost = any(char.isalnum() for char in plain if not char.isascii())
-    # Marks that NFKD split from their letter go without a trace; all else that is not safe becomes a dash.
-    plain = "".join(char for char in plain if not unicodedata.combining(char))
+    plain, lost = (text, False) if text.isascii() else _without_marks(text)
+    # All else that is not safe becomes a dash.
     short = _UNSAFE.sub("-", plain).lstrip("-.").rstrip("-")
     if text and (lost or not short or len(short) > MAX_VALUE):
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         return f"{short[: MAX_VALUE - 9].rstrip('-')}-{digest}" if short else digest
     return short
+
+
+def _without_marks(text: str) -> tuple[str, bool]:
+    """Take the marks off letters, without a trace; and say whether letters are left that are not ASCII."""
+    plain = unicodedata.normalize("NFKD", text)
+    lost = any(char.isalnum() for char in plain if not char.isascii())
+    return "".join(char for char in plain if not unicodedata.combining(char)), lost
 
 
 def check_pattern(pattern: str, *, num_images: int, labels: Iterable[str] | None = ()) -> None:

@@ -12,7 +12,7 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -102,7 +102,7 @@ class Record:
         :raises InvalidRequestError: an intent is too long, with room for what comes later; found before it is sent.
         :raises JournalError: a later state is too long after all.
         """
-        data = {"schema_version": SCHEMA_VERSION, **asdict(self), "input": unsigned(self.input)}
+        data = {"schema_version": SCHEMA_VERSION, **vars(self), "input": unsigned(self.input)}
         for name in ("at", "submitted_at", "since"):
             data[name] = data[name].isoformat() if data[name] else None
         text = json.dumps(data["input"])

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
+
+from airflow.sdk.configuration import conf
 
 from tests.chaos.plan import NO_FENCE, Plan, make_plan
 from tests.chaos.play import Halt, Operators, Play, Stuck, runflow_operator
@@ -68,6 +71,8 @@ def keep_modules() -> None:
     # The collector would walk all of Airflow again and again: a tenth of the time.
     gc.freeze()
     gc.disable()
+    # Airflow looks for every option in five places, twenty times a task; none changes while trials are played.
+    conf.get = functools.cache(conf.get)
 
 
 def try_chunk(seeds: Iterable[int]) -> Verdict:

@@ -121,8 +121,8 @@ CLASSES: tuple[tuple[str, int, Callable[[Random], Fences]], ...] = (
     ("no fence", 4, lambda dice: Fences(lists=False, key_hours=2, journal=dice.random() < 0.5)),
 )
 #: How many of the trials are of one batch task, and of how many items.
-BATCHES = 0.06
-BATCH_SIZES = (1, 2, 3, 3, 5, 8, 12, 20, 50, 200)
+BATCHES = 0.05
+BATCH_SIZES = (*(1, 2, 3, 5, 8, 12, 20) * 4, 50, 50, 200)
 #: Its requests can be told from none: it must stop, never pay.
 NO_FENCE = "no fence"
 
@@ -184,7 +184,7 @@ def _rules(dice: Random) -> list[dict[str, Any]]:
     if dice.random() < 0.04:
         rules.append({"outcome": dice.choice(("blocked", "partial")), "images": 1})
     if dice.random() < 0.1:
-        rules.append({"outcome": "succeeded", "seconds": dice.choice((0.2, 2400, 7000))})
+        rules.append({"outcome": "succeeded", "seconds": dice.choice((0.2, 1200, 3500))})
     return rules
 
 
