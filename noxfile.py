@@ -11,6 +11,7 @@ import nox
 
 nox.options.default_venv_backend = "uv"
 nox.options.envdir = ".nox"
+nox.options.sessions = ["tests"]
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 #: Airflow's release, and the day; None: as locked.
@@ -22,6 +23,22 @@ TESTS = ("tests/unit", "tests/integration", "tests/contract")
 @nox.parametrize("airflow", list(AIRFLOWS), ids=list(AIRFLOWS))
 def tests(session: nox.Session, airflow: str) -> None:
     """Run the tests; what they came to is in build/matrix."""
+    install(session, airflow)
+    result = f"build/matrix/{session.python}-{airflow}.xml"
+    session.run("python", "-m", "pytest", "-n", "auto", "-q", f"--junitxml={result}", *TESTS)
+
+
+@nox.session(python="3.11")
+@nox.parametrize("airflow", list(AIRFLOWS), ids=list(AIRFLOWS))
+def browser(session: nox.Session, airflow: str) -> None:
+    """Look at the *Pictures* page of an older Airflow: `nox -s 'browser(3.1)'`; screenshots are in build/screenshots."""
+    install(session, airflow)
+    session.install("--require-hashes", "-r", "requirements/browser.txt")
+    session.run("python", "-m", "pytest", "tests/browser", *session.posargs)
+
+
+def install(session: nox.Session, airflow: str) -> None:
+    """Install an Airflow, this package and what the tests need."""
     release, day = AIRFLOWS[airflow]
     if day is None:
         session.install("--require-hashes", "-r", "requirements/dev.txt")
@@ -29,5 +46,3 @@ def tests(session: nox.Session, airflow: str) -> None:
     else:
         wanted = (f"apache-airflow=={release}", "-r", "requirements/tests.in", "--editable", ".[emulator]")
         session.install("--exclude-newer", day, *wanted)
-    result = f"build/matrix/{session.python}-{airflow}.xml"
-    session.run("python", "-m", "pytest", "-n", "auto", "-q", f"--junitxml={result}", *TESTS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,16 +40,16 @@ class CeleryStack(AirflowStack):
     :param log_folder: where task logs go, ``s3://…``; reached through ``aws_default``.
     """
 
-    database: Server = Server(0, "")
-    broker: Server = Server(0, "")
-    log_folder: str = ""
+    database: Server = field(kw_only=True)
+    broker: Server = field(kw_only=True)
+    log_folder: str = field(kw_only=True)
 
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "api-server": ("api-server",),
         "scheduler-1": ("scheduler", "-s"),
         "scheduler-2": ("scheduler", "-s"),
         "dag-processor": ("dag-processor",),
-        **{name: ("triggerer", "-s") for name in TRIGGERERS},
+        **dict.fromkeys(TRIGGERERS, ("triggerer", "-s")),
         **{name: _worker(name) for name in WORKERS},
     }
 
@@ -104,8 +104,6 @@ def celery_airflow(
     :param servers: folder of PostgreSQL and Redis; not below a person's home, which another user cannot enter.
     """
     with postgres(servers / "postgres", DATABASE) as database, redis(servers / "redis") as broker:
-        stack = CeleryStack(
-            home, bundles, env, parallelism=64, database=database, broker=broker, log_folder=log_folder
-        )
+        stack = CeleryStack(home, bundles, env, parallelism=64, database=database, broker=broker, log_folder=log_folder)
         with stack:
             yield stack

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `make e2e-celery` sees in PostgreSQL: which component has what in hand. It answers while the API server is dead."""
+"""What `make e2e-celery` sees in PostgreSQL: which component has what in hand.
+
+It answers while the API server is dead.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ class Record:
     def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         where = {"host": "127.0.0.1", "port": self.server.port, "user": self.database, "password": self.server.password}
         with closing(psycopg2.connect(dbname=self.database, connect_timeout=10, **where)) as connection:
-            with connection.cursor() as cursor:
-                cursor.execute(query, values)
-                found: list[tuple[Any, ...]] = cursor.fetchall()
-                return found
+            cursor = connection.cursor()
+            cursor.execute(query, values)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return found

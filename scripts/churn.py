@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make churn`: does the triggerer of a real Airflow grow while runs come and go? (MINUTES=30)
 
-DAG runs follow each other without a pause; every ten seconds the memory of the triggerer's processes is read. Exit 0 when the
-last third needs no more than the middle third, within 5 %. The facts are one JSON line, and in ./build/churn.
+DAG runs follow each other without a pause; every ten seconds the memory of the triggerer's processes is read. Exit 0
+when the last third needs no more than the middle third, within 5 %. The facts are one JSON line, and in ./build/churn.
 """
 
 from __future__ import annotations

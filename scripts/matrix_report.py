@@ -9,14 +9,16 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from pathlib import Path
-from xml.etree.ElementTree import parse  # noqa: S405 - pytest's own files
+from xml.etree.ElementTree import parse
 
 
 def main(folder: Path) -> int:
     """Print it; 1 when a test failed, or when nothing ran."""
     reasons: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     failures = 0
-    files = sorted(folder.glob("*.xml"), key=lambda path: [int(part) for part in path.stem.replace("-", ".").split(".")])
+    files = sorted(
+        folder.glob("*.xml"), key=lambda path: [int(part) for part in path.stem.replace("-", ".").split(".")]
+    )
     print("| Python | Airflow | passed | skipped | failed | s |\n|---|---|---|---|---|---|")
     for path in files:
         python, _, airflow = path.stem.partition("-")

@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import os
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from airflow.sdk import DAG
 
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2BatchOperator, GptImage2Operator
 
 WANTED = json.loads(os.environ["E2E_CELERY_ITEMS"])
-PICTURE = {
+PICTURE: dict[str, Any] = {
     "quality": "low",
     "image_size": "square_hd",
     "poll_interval": 2,

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timezone
+from typing import Any
 
 from airflow.sdk import DAG
 
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2BatchOperator, GptImage2Operator
 
-PICTURE = {
+PICTURE: dict[str, Any] = {
     "quality": "low",
     "image_size": "square_hd",
     "destination": os.environ["CHURN_DESTINATION"] + "/{{ run_id }}",

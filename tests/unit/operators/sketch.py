@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All that a new model takes: an entry of the catalogue and an operator."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -14,7 +15,11 @@ class SketchInput(ModelInput):
     paper: Literal["small", "large"] = "small"
 
 
-register(ImageModel("acme/sketch/2.0", SketchInput, price=lambda _: Decimal("0.02"), output_format="webp"))
+def price(sent: Mapping[str, Any]) -> Decimal:
+    return Decimal("0.05") if sent.get("paper") == "large" else Decimal("0.02")  # what is not sent is not there
+
+
+register(ImageModel("acme/sketch/2.0", SketchInput, price, output_format="webp"))
 
 
 class SketchOperator(RunflowRunOperator):

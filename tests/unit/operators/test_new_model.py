@@ -83,7 +83,8 @@ def test_its_name_is_guarded_before_anything_is_paid(world: World, new: ModuleTy
 
 
 def test_it_is_estimated(new: ModuleType) -> None:
-    assert estimate_cost("acme/sketch/2.0", paper="large") == Decimal("0.02")
+    assert estimate_cost("acme/sketch/2.0", paper="large") == Decimal("0.05")
+    assert estimate_cost("acme/sketch/2.0") == Decimal("0.02")
 
 
 def test_a_function_can_prompt_it(world: World, new: ModuleType) -> None:
