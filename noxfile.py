@@ -31,7 +31,7 @@ def tests(session: nox.Session, airflow: str) -> None:
 @nox.session(python="3.11")
 @nox.parametrize("airflow", list(AIRFLOWS), ids=list(AIRFLOWS))
 def browser(session: nox.Session, airflow: str) -> None:
-    """Look at the *Pictures* page of an older Airflow: `nox -s 'browser(3.1)'`; screenshots are in build/screenshots."""
+    """Look at the *Pictures* page of an older Airflow: `nox -s "browser(3.1)"`; see build/screenshots."""
     install(session, airflow)
     session.install("--require-hashes", "-r", "requirements/browser.txt")
     session.run("python", "-m", "pytest", "tests/browser", *session.posargs)
