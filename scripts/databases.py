@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ def postgres(folder: Path, database: str) -> Iterator[Server]:
     with _running("postgres", serve, folder / "postgres.log", server.port):
         environment = {**os.environ, "PGPASSWORD": server.password}
         at = ["-h", "127.0.0.1", "-p", str(server.port), "-U", database]
+        # It listens a moment before it takes anybody.
+        ready = [_postgres_program("pg_isready"), "--quiet", *at]
+        wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, seconds=30, what="postgres is ready")
         made = [_postgres_program("createdb"), *at, database]
         run_to_end("createdb", made, log=folder / "createdb.log", env=environment, seconds=30)
         yield server

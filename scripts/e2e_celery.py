@@ -23,7 +23,7 @@ from airflow_provider_runflow.landing.manifest import parse_rows
 from scripts.celery_stack import DATABASE, TRIGGERERS, WORKERS, CeleryStack, celery_airflow
 from scripts.celery_watch import Record
 from scripts.e2e_kill import FAST_FAILING, say
-from scripts.kill_report import Json, Outcome, bills_by_item, landed_as_drawn
+from scripts.kill_report import Json, Outcome, bills_by_item, conclude, landed_as_drawn
 from scripts.leak_check import PRESIGNED, find_leaks
 from scripts.processes import ProgramFailed, interruptible
 from scripts.waiting import TookTooLong, wait_for
@@ -237,14 +237,7 @@ def e2e_celery() -> int:
             "kills": world.blows,
             "seconds": round(time.monotonic() - world.began, 1),
         }
-    (folder / "facts.json").write_text(json.dumps(found, indent=2) + "\n")
-    wrong = outcome.verdict()
-    for problem in wrong[:40]:
-        print(f"WRONG: {problem}")
-    if not wrong:
-        print(f"{outcome.billed} bills, one for each request; {len(outcome.landed)} pictures landed as drawn.")
-    print(json.dumps(found))
-    return 1 if wrong else 0
+    return conclude(outcome, outcome.verdict(), found, folder)
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ from airflow_provider_runflow.emulator import Emulator, EmulatorConfig, Emulator
 from scripts.kill_door import Door
 from scripts.kill_killer import PATIENCE, AimBook, Killer
 from scripts.kill_plan import Plan, make_plan
-from scripts.kill_report import Outcome, bills_by_item, facts, landed_as_drawn, table, too_few
+from scripts.kill_report import Outcome, bills_by_item, conclude, facts, landed_as_drawn, table, too_few
 from scripts.kill_watch import Database
 from scripts.leak_check import PRESIGNED, find_leaks
 from scripts.processes import ProgramFailed, interruptible
@@ -193,15 +193,8 @@ def report(killer: Killer, outcome: Outcome, found: dict[str, Any], folder: Path
     lines = table(killer.kills)
     lines += [f"not killed, its moment did not come: {what}" for what in killer.not_killed]
     (folder / "kills.txt").write_text("\n".join(lines) + "\n")
-    (folder / "facts.json").write_text(json.dumps(found, indent=2) + "\n")
     print("\n" + "\n".join(lines) + "\n")
-    wrong = outcome.verdict() + too_few(killer.kills)
-    for problem in wrong:
-        print(f"WRONG: {problem}")
-    if not wrong:
-        print(f"{outcome.billed} bills, one for each request; {len(outcome.landed)} pictures landed as drawn.")
-    print(json.dumps(found))
-    return 1 if wrong else 0
+    return conclude(outcome, outcome.verdict() + too_few(killer.kills), found, folder)
 
 
 def main() -> int:

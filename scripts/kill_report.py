@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_runflow.emulator.runs import Run
@@ -56,6 +58,22 @@ class Outcome:
         wrong += [f"run {run_id}: paid, and its picture is not in the bucket as it was drawn" for run_id in self.lost]
         wrong += [f"unfinished: {what}" for what in self.unfinished]
         return wrong + self.problems
+
+
+def conclude(outcome: Outcome, wrong: Sequence[str], found: Json, folder: Path) -> int:
+    """
+    Keep the facts, print the verdict and the facts; give the exit code.
+
+    :param wrong: all that is not as it should be.
+    :param found: what a machine reads.
+    """
+    (folder / "facts.json").write_text(json.dumps(found, indent=2) + "\n")
+    for problem in wrong:
+        print(f"WRONG: {problem}")
+    if not wrong:
+        print(f"{outcome.billed} bills, one for each request; {len(outcome.landed)} pictures landed as drawn.")
+    print(json.dumps(found))
+    return 1 if wrong else 0
 
 
 def too_few(kills: Sequence[Kill]) -> list[str]:
