@@ -94,7 +94,7 @@ def facts(megabytes: Sequence[float], ended: Sequence[str]) -> dict[str, object]
     """Compare the thirds: the first one holds what is imported and cached on first use."""
     third = len(megabytes) // 3
     first, middle, last = (
-        statistics.median(part) if part else 0.0
+        round(statistics.median(part), 1) if part else 0.0
         for part in (megabytes[:third], megabytes[third : 2 * third], megabytes[2 * third :])
     )
     return {

@@ -25,16 +25,24 @@ OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 CONNECTION = "runflow_in_the_database"
 
 
+def forget() -> None:
+    """Have Airflow read its keys anew."""
+    if hasattr(crypto.get_fernet, "cache_clear"):
+        crypto.get_fernet.cache_clear()
+    else:  # Airflow 3.1
+        crypto._fernet = None
+
+
 @pytest.fixture
 def use_keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Sets `[core] fernet_key`, as a restart with another environment does."""
 
     def use(keys: str) -> None:
         monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", keys)
-        crypto.get_fernet.cache_clear()
+        forget()
 
     yield use
-    crypto.get_fernet.cache_clear()
+    forget()
 
 
 @pytest.fixture
