@@ -88,7 +88,7 @@ matrix: $(VENV)/.quality  ## unit and integration tests on Python 3.10 to 3.13 w
 	@mkdir -p build/matrix
 	@for version in 3.10 3.11 3.12 3.13; do \
 	    found=$$(scripts/find_python.sh $$version) && PATH="$$(dirname "$$found"):$$PATH"; \
-	done; PATH="$(abspath $(BIN)):$$PATH" UV_PYTHON_DOWNLOADS=never $(BIN)/nox --no-error-on-missing-interpreters; \
+	done; PATH="$(abspath $(BIN)):$$PATH" UV_PYTHON_DOWNLOADS=never $(BIN)/nox --error-on-missing-interpreters; \
 	status=$$?; $(BIN)/python -m scripts.matrix_report build/matrix && exit $$status
 
 figures: setup  ## campaigns of up to 10,000 runs on good and bad days, held against the ledger; JSON lines in build/figures.jsonl (10-20 minutes)
