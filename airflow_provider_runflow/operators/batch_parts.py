@@ -176,6 +176,7 @@ class BatchTask:
 
         :raises BeforeMoneyError: nothing was bought at all; it says why.
         """
+        self._take_over()
         if self.batch.brake.error is not None and not any(map(_may_be_paid, self.batch.runs)):
             raise self.batch.brake.error
         self.report, uri = Report.of(self), None
@@ -189,6 +190,21 @@ class BatchTask:
         Progress.count(self.batch.runs, stats())
         self.operator.log.info("%s %s", self.report.told(), uri or "")
         return self.report.result(uri)
+
+    def _take_over(self) -> None:
+        """
+        Take what another worker of this task has landed of the items that failed here.
+
+        One and the same try may run on two workers. The one that was cut off from Runflow must not replace the manifest
+        of the other by one that knows less; that of a later try is never replaced.
+        """
+        try:
+            landed = self.batch.landed_elsewhere()
+            if landed:
+                self._look_around()
+                self.batch.take_over(landed)
+        except (JournalError, DestinationError) as error:
+            self.operator.log.warning("What another worker of this task has landed is not known: %s", error)
 
     @property
     def usage(self) -> Usage:
@@ -317,6 +333,7 @@ def _assemble(
     batch = PaidBatch(
         runs,
         client_ref=parts.scope(None).client_ref,
+        journal=journal,
         hook=hook,
         lister=lister,
         rate=SubmissionRate(operator.requests_per_minute, hook.clock),

@@ -27,6 +27,7 @@ from airflow_provider_runflow.runs.crew import Slots, do_each
 from airflow_provider_runflow.runs.engine import SAFE_RETRY
 from airflow_provider_runflow.runs.group import Group
 from airflow_provider_runflow.runs.items import Item
+from airflow_provider_runflow.runs.journal import ManyJournal
 from airflow_provider_runflow.runs.listing import Lister
 from airflow_provider_runflow.runs.rate import SubmissionRate
 from airflow_provider_runflow.runs.reader import GroupReader
@@ -98,12 +99,14 @@ class PaidBatch:
 
     :param runs: the items, in the order of the list.
     :param client_ref: the scope, which all runs of this task carry.
+    :param journal: what is on record of the items, under their keys.
     :param slots: requests in flight at once.
     :param tell: called every few seconds, with this batch.
     """
 
     runs: Sequence[ItemRun]
     client_ref: str
+    journal: ManyJournal
     hook: RunflowHook
     lister: Lister
     rate: SubmissionRate
@@ -212,6 +215,21 @@ class PaidBatch:
             unsure = self._not_seen_to_end()
         self._each(lambda run: self._land_one(run, event, look_first=run.paid.run_id in unsure), waiting)
 
+    def landed_elsewhere(self) -> list[ItemRun]:
+        """
+        Find the items that failed here, and that another worker of this task has landed.
+
+        :raises JournalError: what others recorded cannot be read.
+        """
+        failed = [run for run in self.runs if run.error is not None and run.error.retry != "never"]
+        if failed:
+            self.journal.load(again=True)
+        return [run for run in failed if any(each.state == "landed" for each in self.journal.read(run.item.key)[:1])]
+
+    def take_over(self, runs: Iterable[ItemRun]) -> None:
+        """Take what another worker has landed."""
+        self._each(self._take_over_one, runs)
+
     def _submit_one(self, run: ItemRun) -> None:
         if self.brake.error is not None and not run.paid.engine.journal.read(run.paid.engine.slot):
             run.error = self.brake.error
@@ -260,6 +278,12 @@ class PaidBatch:
                 "If it was submitted, its run is not to be found at Runflow yet, and is billed if it succeeds "
                 f"(client_ref {self.client_ref}). {SAFE_RETRY}"
             )
+
+    def _take_over_one(self, run: ItemRun) -> None:
+        with self._settling(run):
+            landed = run.paid.landed()
+            if landed is not None:
+                run.settle(landed)
 
     def _land_one(self, run: ItemRun, event: Mapping[str, Any], *, look_first: bool) -> None:
         with self._settling(run):

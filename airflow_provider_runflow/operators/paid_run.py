@@ -111,6 +111,10 @@ class PaidRun:
         self.standing = self.engine.resolve(self.request, record)
         return self._landed_elsewhere()
 
+    def landed(self) -> dict[str, Any] | None:
+        """Return the result, if everything has landed by now: maybe by another worker's hand."""
+        return self._landed_before(self.engine.recall(self.request))
+
     def without_waiting(self) -> dict[str, Any]:
         """Return the facts of the run as submitted."""
         record = self.bought.record

@@ -192,8 +192,8 @@ class Journal(Protocol):
 class ManyJournal(Journal, Protocol):
     """The journal of a task with many requests."""
 
-    def load(self) -> None:
-        """Read everything; raises :class:`JournalError` when that is not possible."""
+    def load(self, *, again: bool = False) -> None:
+        """Read everything, once or ``again``; raises :class:`JournalError` when that is not possible."""
 
     def slots(self) -> list[str]:
         """Return the slots that hold something."""
@@ -204,7 +204,7 @@ class NoJournal:
 
     remembers = False
 
-    def load(self) -> None:
+    def load(self, *, again: bool = False) -> None:
         """Find nothing."""
 
     def slots(self) -> list[str]:

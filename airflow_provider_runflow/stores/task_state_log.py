@@ -90,9 +90,9 @@ class TaskStateLog:
     _writing: bool = field(default=False, init=False)
     _turn: threading.Condition = field(default_factory=threading.Condition, init=False)
 
-    def load(self) -> None:
-        """Read what earlier attempts recorded; once."""
-        if self._loaded:
+    def load(self, *, again: bool = False) -> None:
+        """Read what earlier attempts recorded, once; or what other workers have recorded by now."""
+        if self._loaded and not again:
             return
         for writer in self._writers():
             for slot, record in self._records_of(writer):

@@ -121,8 +121,8 @@ CLASSES: tuple[tuple[str, int, Callable[[Random], Fences]], ...] = (
     ("no fence", 4, lambda dice: Fences(lists=False, key_hours=2, journal=dice.random() < 0.5)),
 )
 #: How many of the trials are of one batch task, and of how many items.
-BATCHES = 0.05
-BATCH_SIZES = (*(1, 2, 3, 5, 8, 12, 20) * 4, 50, 50, 200)
+BATCHES = 0.04
+BATCH_SIZES = (*(1, 2, 3, 5, 8, 12, 20) * 5, 50, 50, 200)
 #: Its requests can be told from none: it must stop, never pay.
 NO_FENCE = "no fence"
 
@@ -132,7 +132,7 @@ def make_plan(seed: int) -> Plan:
     dice = Random(f"plan:{seed}")
     name, _, fences_of = dice.choices(CLASSES, weights=[weight for _, weight, _ in CLASSES])[0]
     fences = fences_of(dice)
-    mapped = dice.choice((0, 0, 0, 0, 0, 2, 3))
+    mapped = dice.choice((0,) * 7 + (2, 2, 3))
     plan = Plan(
         seed,
         name,
@@ -165,7 +165,7 @@ def make_plan(seed: int) -> Plan:
 
 def _finale(dice: Random, mapped: int) -> tuple[str, ...]:
     steps = ["clear", "edit", "edit", "again", "vary", *(["shift"] if mapped else [])]
-    return tuple(dice.choices(steps, k=dice.choice((0, 0, 1, 1, 2))))
+    return tuple(dice.choices(steps, k=dice.choice((0, 0, 0, 1, 1, 2))))
 
 
 def _rules(dice: Random) -> list[dict[str, Any]]:

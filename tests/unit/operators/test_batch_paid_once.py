@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_provider_runflow.compat import AirflowFailException
@@ -55,6 +59,22 @@ class DeadlyTransport(EmulatorTransport):
             self._left -= 1
             if self._left <= 0:  # whatever this worker still does, it does no more
                 raise Killed(moment)
+
+
+class CutOff(EmulatorTransport):
+    """The way to Runflow, which is gone from the nth submission on; then something else happens first."""
+
+    def __init__(self, world: World, nth: int, then: Callable[[], None]) -> None:
+        super().__init__(world.emulator, world.clock)
+        self._left, self._then = nth, then
+
+    def _respond(self, request: Any, body: bytes) -> Any:
+        self._left -= routes.match(request.method, request.url.path).name == "create"
+        if self._left > 0:
+            return super()._respond(request, body)
+        then, self._then = self._then, lambda: None
+        then()
+        raise httpx.ConnectError("[Errno 101] Network is unreachable", request=request)
 
 
 def killed(world: World, task: Any, moment: str, nth: int = 3) -> Outcome:
@@ -248,6 +268,35 @@ class TestTwoWorkers:
         again = world.airflow.settle(again)
         assert again.state == "success"
         assert paid(world) == once()
+
+    def test_of_which_one_is_cut_off_end_with_a_manifest_that_knows_all(self, world: World) -> None:
+        task, twin = world.batch(KEYS, retries=2, max_in_flight=1), world.batch(KEYS, retries=2)
+        delivered_twice = uuid.uuid4()
+        ends: list[Outcome] = []
+
+        def meanwhile() -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(RunflowHook, "transport", EmulatorTransport(world.emulator, world.clock))
+                ends.append(world.airflow.finish(twin, ti_id=delivered_twice))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RunflowHook, "transport", CutOff(world, nth=3, then=meanwhile))
+            ends.append(world.airflow.finish(task, ti_id=delivered_twice))
+        assert [end.state for end in ends] == ["success", "success"]
+        manifests = sorted(world.destination.glob("manifest*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+        rows = [json.loads(line) for line in manifests[-1].read_text().splitlines()]
+        assert {row["key"]: row["outcome"] for row in rows} == dict.fromkeys(KEYS, "succeeded")
+        assert paid(world) == once()
+
+    def test_of_which_one_is_cut_off_with_a_store_that_is_gone_too_end_with_what_it_knows(self, world: World) -> None:
+        def gone() -> None:
+            world.airflow.refuse("GetTaskStateStore")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RunflowHook, "transport", CutOff(world, nth=3, then=gone))
+            outcome = world.airflow.finish(world.batch(KEYS, retries=2, max_in_flight=1))
+        assert outcome.state == "up_for_retry"
+        assert "A retry of the task" in str(outcome.error)
 
 
 @needs_a_journal

@@ -269,6 +269,17 @@ class TestSeveralWorkers:
         assert len(TaskStateLog(store).slots()) == 30
         assert len(json.loads(store.values[DIRECTORY])["writers"]) == 3
 
+    def test_see_what_the_others_have_recorded_since_when_they_read_again(self) -> None:
+        store = Store()
+        one, other = TaskStateLog(store), TaskStateLog(store)
+        one.write("a", record(1))
+        assert other.slots() == ["a"]
+        one.write("b", record(2))
+        other.load()
+        assert other.read("b") == []
+        other.load(again=True)
+        assert other.read("b") == one.read("b") != []
+
     def test_one_whose_name_another_took_out_of_the_directory_puts_it_back(self) -> None:
         store = Store()
         log = TaskStateLog(store, writer="first")
