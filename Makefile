@@ -22,7 +22,7 @@ export NO_PROXY := 127.0.0.1,localhost
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser e2e-kill e2e-celery matrix churn test-corner figures chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives docs coverage check-package
+.PHONY: help setup demo live test test-unit test-integration test-chaos test-e2e test-browser screenshots e2e-kill e2e-celery matrix churn test-corner figures chaos mutants lint format bench bench-import bench-land bench-campaign bench-tables bench-rivals bench-watch build lock clean bench-derivatives docs coverage check-package
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ test-browser: setup  ## Pictures and approvals in a real Airflow and the system'
 	@echo '== browser tests: tests/browser'
 	VIRTUAL_ENV='$(abspath $(VENV))' $(BIN)/uv pip install --quiet --require-hashes -r requirements/browser.txt
 	$(PYTEST) tests/browser
+
+screenshots: test-browser  ## the pictures of the UI in the documentation, from what the browser tests saw (docs/screenshots)
+	@$(BIN)/python -m scripts.screenshots
 
 e2e-celery: $(CELERY)/.ready  ## 250 pictures through PostgreSQL, Redis and Celery, two of everything, while parts of it are killed -9 (5 minutes)
 	@$(CELERY)/bin/python -m compileall -q airflow_provider_runflow scripts tests

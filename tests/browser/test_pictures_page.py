@@ -105,8 +105,9 @@ class TestTheSheet:
         asked: list[float] = []
         page.on("request", lambda request: "/api/dags/" in request.url and asked.append(time.monotonic()))
         page.goto(gallery.address("slow_campaign"))
-        # The single picture, and each item of the batch.
-        until(lambda: page.locator("article.waiting").count() == 21, page)
+        # The single picture, and each item of the batch; of the cards, those near the screen exist.
+        until(lambda: "21 waiting" in page.locator("#totals").inner_text(), page)
+        assert set(statuses(page)) == {"waiting"}
         shot(page, "waiting")
         page.wait_for_timeout(9000)
         assert 2 <= len(asked) <= 4
