@@ -203,7 +203,7 @@ class BatchTask:
             if landed:
                 self._look_around()
                 self.batch.take_over(landed)
-        except (JournalError, DestinationError) as error:
+        except RunflowError as error:
             self.operator.log.warning("What another worker of this task has landed is not known: %s", error)
 
     @property

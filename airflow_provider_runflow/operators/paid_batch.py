@@ -217,14 +217,15 @@ class PaidBatch:
 
     def landed_elsewhere(self) -> list[ItemRun]:
         """
-        Find the items that failed here, and that another worker of this task has landed.
+        Find the items that failed here, and that another worker of this task has landed meanwhile.
 
         :raises JournalError: what others recorded cannot be read.
         """
-        failed = [run for run in self.runs if run.error is not None and run.error.retry != "never"]
+        # What landed here and is of no use (flagged, other pixels) has its result.
+        failed = [run for run in self.runs if run.error and not (run.result and self._is_on_record_as_landed(run))]
         if failed:
             self.journal.load(again=True)
-        return [run for run in failed if any(each.state == "landed" for each in self.journal.read(run.item.key)[:1])]
+        return [run for run in failed if self._is_on_record_as_landed(run)]
 
     def take_over(self, runs: Iterable[ItemRun]) -> None:
         """Take what another worker has landed."""
@@ -280,10 +281,16 @@ class PaidBatch:
             )
 
     def _take_over_one(self, run: ItemRun) -> None:
-        with self._settling(run):
-            landed = run.paid.landed()
-            if landed is not None:
-                run.settle(landed)
+        try:
+            landed = run.paid.find_landed()
+        except RunflowError as error:
+            self.log.warning("Item %r: another worker has landed it, but %s", run.item.key, error)
+            return
+        if landed is not None:
+            run.settle(landed)
+
+    def _is_on_record_as_landed(self, run: ItemRun) -> bool:
+        return any(record.state == "landed" for record in self.journal.read(run.item.key)[:1])
 
     def _land_one(self, run: ItemRun, event: Mapping[str, Any], *, look_first: bool) -> None:
         with self._settling(run):

@@ -111,9 +111,14 @@ class PaidRun:
         self.standing = self.engine.resolve(self.request, record)
         return self._landed_elsewhere()
 
-    def landed(self) -> dict[str, Any] | None:
-        """Return the result, if everything has landed by now: maybe by another worker's hand."""
-        return self._landed_before(self.engine.recall(self.request))
+    def find_landed(self) -> dict[str, Any] | None:
+        """Find the request's pictures alone, after another worker has landed them; what failed here is void then."""
+        failed, self.failure, self.spent = (self.failure, self.spent), None, None
+        self._unmade.clear()
+        landed = self._landed_before(self.engine.recall(self.request))
+        if landed is None:
+            self.failure, self.spent = failed
+        return landed
 
     def without_waiting(self) -> dict[str, Any]:
         """Return the facts of the run as submitted."""

@@ -62,14 +62,14 @@ class DeadlyTransport(EmulatorTransport):
 
 
 class CutOff(EmulatorTransport):
-    """The way to Runflow, which is gone from the nth submission on; then something else happens first."""
+    """The way to Runflow, which is gone from the nth call of a route on; then something else happens first."""
 
-    def __init__(self, world: World, nth: int, then: Callable[[], None]) -> None:
+    def __init__(self, world: World, nth: int, then: Callable[[], None], route: str = "create") -> None:
         super().__init__(world.emulator, world.clock)
-        self._left, self._then = nth, then
+        self._left, self._then, self._route = nth, then, route
 
     def _respond(self, request: Any, body: bytes) -> Any:
-        self._left -= routes.match(request.method, request.url.path).name == "create"
+        self._left -= routes.match(request.method, request.url.path).name == self._route
         if self._left > 0:
             return super()._respond(request, body)
         then, self._then = self._then, lambda: None
@@ -286,6 +286,24 @@ class TestTwoWorkers:
         manifests = sorted(world.destination.glob("manifest*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
         rows = [json.loads(line) for line in manifests[-1].read_text().splitlines()]
         assert {row["key"]: row["outcome"] for row in rows} == dict.fromkeys(KEYS, "succeeded")
+        assert [world.airflow.xcom(task, "usage")[name] for name in ("images", "cost_usd")] == [5, "0.045000"]
+        assert paid(world) == once()
+
+    def test_of_which_one_could_not_download_end_with_a_manifest_that_knows_all(self, world: World) -> None:
+        task, twin = world.batch(KEYS, retries=2, max_in_flight=1), world.batch(KEYS, retries=2)
+        delivered_twice = uuid.uuid4()
+        ends: list[Outcome] = []
+
+        def meanwhile() -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(RunflowHook, "transport", EmulatorTransport(world.emulator, world.clock))
+                ends.append(world.airflow.finish(twin, ti_id=delivered_twice))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RunflowHook, "transport", CutOff(world, nth=1, then=meanwhile, route="output"))
+            ends.append(world.airflow.finish(task, ti_id=delivered_twice))
+        assert [end.state for end in ends] == ["success", "success"]
+        assert world.airflow.xcom(task)["succeeded"] == 5
         assert paid(world) == once()
 
     def test_of_which_one_is_cut_off_with_a_store_that_is_gone_too_end_with_what_it_knows(self, world: World) -> None:
