@@ -68,7 +68,8 @@ def hunt(mutant: Mutant, first_seed: int = 1, patience: int = PATIENCE) -> Catch
                 continue
             trials += 1
             verdict = try_plan(plan)
-            if verdict.problems:
+            # A mutant that merely crashes has shown nothing about its fence.
+            if verdict.double_paid or verdict.lost or verdict.stopped_unknown_with_a_fence:
                 return Catch(mutant, trials, verdict)
             if trials == patience:
                 break
@@ -176,7 +177,7 @@ def _distrusts_the_key() -> Iterator[None]:
 def _batch_without_its_journal() -> Iterator[None]:
     """A batch does not read what an earlier try recorded."""
 
-    def load(self: TaskStateLog) -> None:
+    def load(self: TaskStateLog, **_: Any) -> None:
         self._loaded = True
 
     with mock.patch.object(TaskStateLog, "load", load):
