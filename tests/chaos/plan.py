@@ -132,7 +132,7 @@ def make_plan(seed: int) -> Plan:
     dice = Random(f"plan:{seed}")
     name, _, fences_of = dice.choices(CLASSES, weights=[weight for _, weight, _ in CLASSES])[0]
     fences = fences_of(dice)
-    mapped = dice.choice((0,) * 7 + (2, 2, 3))
+    mapped = dice.choice((0,) * 8 + (2, 3))
     plan = Plan(
         seed,
         name,
@@ -165,7 +165,7 @@ def make_plan(seed: int) -> Plan:
 
 def _finale(dice: Random, mapped: int) -> tuple[str, ...]:
     steps = ["clear", "edit", "edit", "again", "vary", *(["shift"] if mapped else [])]
-    return tuple(dice.choices(steps, k=dice.choice((0, 0, 0, 1, 1, 2))))
+    return tuple(dice.choices(steps, k=dice.choice((0, 0, 0, 0, 1, 1, 2))))
 
 
 def _rules(dice: Random) -> list[dict[str, Any]]:
@@ -183,7 +183,7 @@ def _rules(dice: Random) -> list[dict[str, Any]]:
         rules.append({"outcome": "failed", "times": dice.choice((1, 2))})
     if dice.random() < 0.04:
         rules.append({"outcome": dice.choice(("blocked", "partial")), "images": 1})
-    if dice.random() < 0.1:
+    if dice.random() < 0.06:
         rules.append({"outcome": "succeeded", "seconds": dice.choice((0.2, 1200, 3500))})
     return rules
 
