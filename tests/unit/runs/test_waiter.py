@@ -176,10 +176,10 @@ def test_trouble_is_told_with_what_becomes_of_the_money() -> None:
     ]
 
 
-@pytest.mark.parametrize("facts", [{"run_ids": [".."]}, {"run_ids": [""]}, {"client_ref": "it's"}])
-def test_what_cannot_be_sent_is_refused_at_once(facts: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("run_ids", "facts"), [([".."], {}), ([""], {}), ([], {"client_ref": "it's"})])
+def test_what_cannot_be_sent_is_refused_at_once(run_ids: list[str], facts: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError):
-        waiter(*facts.pop("run_ids", ()), **facts)
+        waiter(*run_ids, **facts)
 
 
 class TestWhoLooksAtTheLog:
