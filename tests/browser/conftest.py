@@ -64,7 +64,7 @@ class Gallery:
 
     def address(self, dag_id: str = "light_table", **more: Any) -> str:
         """The page by itself, of one DAG run."""
-        query = urlencode({"dag_id": dag_id, "run_id": self.runs[dag_id], **more})
+        query = urlencode({"dag_id": dag_id, "run_id": self.runs[dag_id], **more}, quote_via=quote)
         return f"{self.table.url}/runflow/pictures?{query}"
 
     def run_tab(self, dag_id: str = "light_table") -> str:

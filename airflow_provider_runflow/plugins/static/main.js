@@ -14,9 +14,10 @@ const scope = readScope();
 const picked = new Map(); // identity -> card, at most two
 const state = { cards: [], runs: null, answer: null, shown: [] };
 
-// One of {DAG_ID} and its like may come as it is, where Airflow had nothing to put there.
+// One of {DAG_ID} and its like may come as it is, where Airflow had nothing to put there. Airflow 3.1 puts a run id there
+// without encoding it, and so a + means itself, here as well as where it was encoded.
 function readScope() {
-  const given = new URLSearchParams(window.location.search);
+  const given = new URLSearchParams(window.location.search.replaceAll("+", "%2B"));
   const known = {};
   for (const name of ["dag_id", "run_id", "task_id", "map_index"]) {
     const value = given.get(name);
