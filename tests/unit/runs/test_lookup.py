@@ -10,26 +10,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_runflow.exceptions import NotFoundError, ServiceUnavailableError
-from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.runs.lookup import may_deliver, read_or_wait
 from airflow_provider_runflow.runs.polling import NOT_FOUND_FOR
-from tests.unit.runs.engine_world import ACCOUNT, NOON, Lines, Runflow, StandingClock, run
+from tests.unit.runs.engine_world import ACCOUNT, NOON, Lines, Runflow, StandingClock, record, run
 
-RECORD = Record(
-    state="submitted",
-    account=ACCOUNT,
-    client_ref="ref",
-    item_key="",
-    fingerprint="f" * 64,
-    ordinal=1,
-    go=1,
-    model="openai/gpt-image-2",
-    input={"prompt": "a cat"},
-    variation=None,
-    at=NOON,
-    run_id="run-1",
-    submitted_at=NOON,
-)
+RECORD = record(run_id="run-1", submitted_at=NOON)
 
 
 def runflow(status: str | None = None, error: Exception | None = None) -> Runflow:
