@@ -82,11 +82,16 @@ def churn(minutes: float) -> int:
 
 
 def memory(session: int) -> float:
-    """Megabytes that the processes of a session have to themselves."""
+    """
+    Megabytes that the processes of a session take of the machine.
+
+    The proportional set size: what a fork shares with its parent counts once. Pages that each have to themselves would
+    leap by twice the heap at the first full garbage collection after a fork, which writes to every object of it.
+    """
     total = 0
     for process in session_members(session):
         with contextlib.suppress(psutil.Error):
-            total += process.memory_full_info().uss
+            total += process.memory_full_info().pss
     return round(total / 1e6, 1)
 
 

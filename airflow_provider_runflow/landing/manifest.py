@@ -2,12 +2,15 @@
 """
 What a batch made, beside its pictures: ``manifest.jsonl`` with a row per item, ``manifest.json`` with the totals.
 
+Both are of the latest DAG run that landed there; each DAG run's own rows stay as ``manifest.<hash>.jsonl``.
+
 The rows are read back, too: one whose pictures are still there, unchanged, is proof that its request is paid and
 landed. Their form is published as ``landing/schemas/manifest-row.v1.json`` and ``manifest.v1.json``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +28,7 @@ ROWS = f"{STEM}.jsonl"
 SUMMARY = f"{STEM}.json"
 # 10,000 items take about 15 MB.
 MAX_BYTES = 256 * 1024 * 1024
+MAX_EXPONENT = 20
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,19 @@ class ManifestRow:
         }
 
 
+def name_of_run(airflow: Mapping[str, Any]) -> str:
+    """
+    Return the name of the rows of one task instance, which no other has.
+
+    Whoever knows a task instance can tell by the name whether a manifest is its own; so the hash is long enough that
+    nobody finds a DAG run's id that gives the name of another's.
+
+    :param airflow: with ``dag_id``, ``run_id``, ``task_id``, and ``map_index`` if it is mapped.
+    """
+    who = [airflow["dag_id"], airflow["run_id"], airflow["task_id"], airflow.get("map_index", -1)]
+    return f"{STEM}.{hashlib.sha256(json.dumps(who).encode()).hexdigest()[:32]}.jsonl"
+
+
 def row_from_json(data: Any) -> ManifestRow:
     """
     Read a row back.
@@ -108,7 +125,8 @@ def row_from_json(data: Any) -> ManifestRow:
         raise ValueError("a row needs a key")
     if type(data.get("schema_version")) is not int or data["schema_version"] > SCHEMA_VERSION:
         raise ValueError(f"schema_version {data.get('schema_version')!r}; this package reads up to {SCHEMA_VERSION}")
-    images = [image_of({"image": each}, "") for each in data.get("images") or ()]
+    listed = data.get("images") or []
+    images = [image_of({"image": each}, "") for each in listed] if isinstance(listed, list) else [None]
     if None in images:
         raise ValueError(f"a picture of {data['key']!r} lacks a field")
     return ManifestRow(
@@ -116,11 +134,11 @@ def row_from_json(data: Any) -> ManifestRow:
         outcome=_outcome(data.get("outcome")),
         input=_mapping(data, "input"),
         labels=_mapping(data, "labels"),
-        cost_usd=_money(data.get("cost_usd")),
+        cost_usd=amount_of(data.get("cost_usd")),
         reused=bool(data.get("reused")),
         dropped=bool(data.get("dropped")),
         images=tuple(image for image in images if image is not None),
-        **{name: data.get(name) for name in _TEXTS},
+        **{name: _text(data, name) for name in _TEXTS},
     )
 
 
@@ -133,13 +151,23 @@ def parse_rows(text: str) -> Iterator[ManifestRow]:
 
     :raises ValueError: naming the line that cannot be read.
     """
+    return (row for row, _ in parse_lines(text))
+
+
+def parse_lines(text: str) -> Iterator[tuple[ManifestRow, Mapping[str, Any]]]:
+    """
+    Read ``manifest.jsonl``: each row, and the JSON object that it was read from.
+
+    :raises ValueError: naming the line that cannot be read.
+    """
     # Not splitlines(): a prompt may hold U+2028 and the like, which JSON does not escape.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            yield row_from_json(json.loads(line))
-        except (TypeError, ValueError) as error:
+            data = json.loads(line)
+            yield row_from_json(data), data
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"line {number}: {error}") from error
 
 
@@ -167,6 +195,13 @@ def _mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value or {}
 
 
+def _text(data: Mapping[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} of {data['key']!r} is no text")
+    return value
+
+
 def _outcome(value: Any) -> Outcome:
     try:
         return Outcome(value)
@@ -174,8 +209,11 @@ def _outcome(value: Any) -> Outcome:
         return Outcome.FAILED  # one that a newer package knows
 
 
-def _money(value: Any) -> Decimal | None:
+def amount_of(value: Any) -> Decimal | None:
+    """Read an amount of USD that anybody may have written; ``None`` for what is none."""
     try:
-        return None if value is None else Decimal(str(value))
+        amount = Decimal(str(value))
     except InvalidOperation:
         return None
+    # A million digits fit into a few characters (1e999999), and would be written out in full.
+    return amount if amount.is_finite() and -MAX_EXPONENT <= amount.adjusted() <= MAX_EXPONENT else None

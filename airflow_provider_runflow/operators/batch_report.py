@@ -149,20 +149,24 @@ def write_manifest(place: LandingPlace, report: Report, log: Log) -> str:
     """
     Write rows and totals beside the pictures, and return the address of the rows.
 
-    Another task's manifest of the same name is left alone, and so is that of a later try of the same task: Airflow may
+    The rows are written twice. Under the name of this DAG run, which is the address that is returned: no later DAG run
+    changes what this one says that it made. And under a name that stays, for whoever wants the latest.
+
+    Another task's manifest of that name is left alone, and so is that of a later try of the same task: Airflow may
     have taken this worker for dead, and started another.
 
     :raises DestinationError: the store refuses.
     """
     stem, before = _stem(place, report, log)
-    rows = f"{stem}.jsonl"
+    rows, own = f"{stem}.jsonl", manifest.name_of_run(report.airflow)
     if before is not None and _is_outrun(before, report):
-        log.warning("A later try of this task has written its manifest already; %s is left as it is.", rows)
-        return place.store.uri(rows)
+        log.warning("A later try of this task has written its manifest already; %s is left as it is.", own)
+        return place.store.uri(own)
     report.vanished = _vanished(place, rows, report, log)
+    manifest.write_rows(place.store, own, report.rows)
     manifest.write_rows(place.store, rows, report.rows)
     place.store.put_json(f"{stem}.json", report.summary(place.store.uri(rows)))
-    return place.store.uri(rows)
+    return place.store.uri(own)
 
 
 def _stem(place: LandingPlace, report: Report, log: Log) -> tuple[str, Mapping[str, Any] | None]:

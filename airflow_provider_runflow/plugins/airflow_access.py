@@ -10,7 +10,7 @@ Imported in API servers only.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
+from fastapi import Depends
 from sqlalchemy import or_, select
 
 from airflow_provider_runflow.links import BATCH_XCOM_KEY
@@ -42,8 +43,11 @@ __all__ = ["DagRunFacts", "Instance", "User", "dag_run", "instances", "latest_ru
 
 #: FastAPI dependency: the user of a request, by bearer token or by the UI's cookie; 401 without one.
 User = GetUserDep
-#: FastAPI dependency of a route with ``{dag_id}`` in its path: 403 for who may not read XComs of that DAG.
-may_read: Callable[..., None] = requires_access_dag("GET", DagAccessEntity.XCOM)
+# The page tells of DAG runs, of the states of task instances, and of what they pushed.
+_ENTITIES = (DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM)
+#: FastAPI dependencies of a route with ``{dag_id}`` in its path: 403 for who may not read runs, task instances and
+#: XComs of that DAG.
+may_read: list[Any] = [Depends(requires_access_dag("GET", entity)) for entity in _ENTITIES]
 
 RETURN_VALUE = "return_value"
 
@@ -88,16 +92,15 @@ class Instance:
 
 
 def readable(user: Any, dag_ids: Collection[str]) -> set[str]:
-    """Return those of some DAGs whose XComs a user may read: the same question as :data:`may_read` asks."""
+    """Return those of some DAGs that a user may read: the same questions as :data:`may_read` asks."""
     manager = get_auth_manager()
     return {
         dag_id
         for dag_id in dag_ids
-        if manager.is_authorized_dag(
-            method="GET",
-            access_entity=DagAccessEntity.XCOM,
-            details=DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id)),
-            user=user,
+        for details in [DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))]
+        if all(
+            manager.is_authorized_dag(method="GET", access_entity=entity, details=details, user=user)
+            for entity in _ENTITIES
         )
     }
 
@@ -289,5 +292,5 @@ def _json(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value

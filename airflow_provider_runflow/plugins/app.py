@@ -10,17 +10,18 @@ answered only to who may read the XComs of the DAG that it is about.
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from airflow_provider_runflow.plugins import airflow_access
 from airflow_provider_runflow.plugins.airflow_access import Instance, User, may_read
 from airflow_provider_runflow.plugins.cards import KEYS, OPERATORS, make_sheet, run_facts
-from airflow_provider_runflow.plugins.headers import SecureHeaders
 from airflow_provider_runflow.plugins.landed import NotShown, Picture, Stores, find_picture, picture_at
 from airflow_provider_runflow.plugins.serving import Pictures, can_scale
 
@@ -29,9 +30,13 @@ STATIC = Path(__file__).parent / "static"
 RUNS_SHOWN = 20
 CARDS_A_RUN = 24
 CARDS_A_PAGE = 1000
+# Requests that read a store at the same time. The threads that FastAPI runs plain functions in are few and belong to
+# the whole API server: a store that hangs would hold all of Airflow's own pages.
+READERS = 8
 # Names of an identity in Airflow; longer ones do not exist.
 Name = Annotated[str, Query(min_length=1, max_length=250)]
-Index = Annotated[int, Query(ge=-1)]
+# A database's integer ends there.
+Index = Annotated[int, Query(ge=-1, le=2**31 - 1)]
 Size = Annotated[str, Query(pattern="^(full|thumbnail)$")]
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
 
@@ -46,8 +51,12 @@ def page() -> FileResponse:
 
 
 @data.get("/api/latest")
-def latest(request: Request, user: User, dag_id: Annotated[str | None, Query(max_length=250)] = None) -> Response:
+async def latest(request: Request, user: User, dag_id: Annotated[str | None, Query(max_length=250)] = None) -> Response:
     """Return the latest DAG runs that made pictures, each with the first of them."""
+    return await _read(request, lambda: _latest(request, user, dag_id))
+
+
+def _latest(request: Request, user: Any, dag_id: str | None) -> Response:
     found, dag_ids = airflow_access.latest_runs(user, KEYS, limit=RUNS_SHOWN, dag_id=dag_id)
     stores: Stores = request.app.state.stores
     runs, moving, troubles = [], False, []
@@ -61,25 +70,32 @@ def latest(request: Request, user: User, dag_id: Annotated[str | None, Query(max
     return _json(request, answer)
 
 
-@data.get("/api/dags/{dag_id}/pictures", dependencies=[Depends(may_read)])
-def pictures(
+@data.get("/api/dags/{dag_id}/pictures", dependencies=may_read)
+async def pictures(
     request: Request,
     user: User,
     dag_id: str,
     run_id: Name,
     task_id: Annotated[str | None, Query(max_length=250)] = None,
-    map_index: Annotated[int | None, Query(ge=-1)] = None,
+    map_index: Index | None = None,
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=CARDS_A_PAGE)] = CARDS_A_PAGE,
 ) -> Response:
     """Return the cards of a DAG run, or of one of its task instances, at most 1,000 at a time."""
+    return await _read(
+        request, lambda: _cards(request, dag_id, run_id, task_id, map_index, range(offset, offset + limit))
+    )
+
+
+def _cards(
+    request: Request, dag_id: str, run_id: str, task_id: str | None, map_index: int | None, page: range
+) -> Response:
     run = airflow_access.dag_run(dag_id, run_id)
     if run is None:
         raise NotShown(404, "There is no such DAG run.")
     stores: Stores = request.app.state.stores
     told = [(each, stores.manifest(each)) for each in _instances(dag_id, run_id, task_id, map_index)]
     sheet = make_sheet(told)
-    end = offset + limit
     answer = {
         "run": run_facts(run),
         "counts": sheet.counts,
@@ -87,15 +103,15 @@ def pictures(
         "moving": sheet.moving or run.state in ("queued", "running"),
         "troubles": sheet.troubles,
         "total": len(sheet.cards),
-        "next": end if end < len(sheet.cards) else None,
-        "cards": sheet.cards[offset:end],
+        "next": page.stop if page.stop < len(sheet.cards) else None,
+        "cards": sheet.cards[page.start : page.stop],
         "scaled": can_scale(),
     }
     return _json(request, answer)
 
 
-@data.get("/dags/{dag_id}/pictures/{sha256}", dependencies=[Depends(may_read)])
-def picture(
+@data.get("/dags/{dag_id}/pictures/{sha256}", dependencies=may_read)
+async def picture(
     request: Request,
     user: User,
     dag_id: str,
@@ -107,13 +123,17 @@ def picture(
     download: bool = False,
 ) -> Response:
     """Return the bytes of a picture that this task instance landed."""
-    found = _find(request, dag_id, run_id, task_id, map_index, sha256)
-    # The bytes are what the address says, for good: who has them need not ask again.
-    return _picture(request, found, size, keep="private, max-age=3600", download=download)
+
+    def read() -> Response:
+        found = _find(request, dag_id, run_id, task_id, map_index, sha256)
+        # The bytes are what the address says, for good: who has them need not ask again.
+        return _picture(request, found, size, keep="private, max-age=3600", download=download)
+
+    return await _read(request, read)
 
 
-@data.get("/dags/{dag_id}/picture", dependencies=[Depends(may_read)])
-def picture_of_now(
+@data.get("/dags/{dag_id}/picture", dependencies=may_read)
+async def picture_of_now(
     request: Request,
     user: User,
     dag_id: str,
@@ -125,21 +145,31 @@ def picture_of_now(
     size: Size = "full",
 ) -> Response:
     """Return the bytes of the picture that this task instance has landed by now, by its place in the result."""
-    there = _instances(dag_id, run_id, task_id, map_index)
-    if not there:
-        raise NotShown(404, "There is no such task instance, or it landed nothing.")
-    found = picture_at(request.app.state.stores, there[0], key, index)
-    return _picture(request, found, size, keep="private, no-cache")
+
+    def read() -> Response:
+        found = picture_at(request.app.state.stores, _instance(dag_id, run_id, task_id, map_index), key, index)
+        return _picture(request, found, size, keep="private, no-cache")
+
+    return await _read(request, read)
 
 
-@data.get("/api/dags/{dag_id}/sidecars/{sha256}", dependencies=[Depends(may_read)])
-def sidecar(
+@data.get("/api/dags/{dag_id}/sidecars/{sha256}", dependencies=may_read)
+async def sidecar(
     request: Request, user: User, dag_id: str, sha256: str, run_id: Name, task_id: Name, map_index: Index = -1
 ) -> Response:
     """Return what the sidecar beside a picture tells; ``null`` when there is none."""
-    found = _find(request, dag_id, run_id, task_id, map_index, sha256)
-    served: Pictures = request.app.state.pictures
-    return _json(request, {"sidecar": served.sidecar(found)})
+
+    def read() -> Response:
+        found = _find(request, dag_id, run_id, task_id, map_index, sha256)
+        served: Pictures = request.app.state.pictures
+        return _json(request, {"sidecar": served.sidecar(found)})
+
+    return await _read(request, read)
+
+
+async def _read(request: Request, work: Callable[[], Response]) -> Response:
+    """Do in a thread what reads the database and a store: so many at a time, the others wait without one."""
+    return await to_thread.run_sync(work, limiter=request.app.state.readers)
 
 
 def _picture(request: Request, found: Picture, size: str, *, keep: str, download: bool = False) -> Response:
@@ -154,11 +184,14 @@ def _picture(request: Request, found: Picture, size: str, *, keep: str, download
 
 
 def _find(request: Request, dag_id: str, run_id: str, task_id: str, map_index: int, sha256: str) -> Picture:
+    return find_picture(request.app.state.stores, _instance(dag_id, run_id, task_id, map_index), sha256)
+
+
+def _instance(dag_id: str, run_id: str, task_id: str, map_index: int) -> Instance:
     there = _instances(dag_id, run_id, task_id, map_index)
     if not there:
         raise NotShown(404, "There is no such task instance, or it landed nothing.")
-    stores: Stores = request.app.state.stores
-    return find_picture(stores, there[0], sha256)
+    return there[0]
 
 
 def _instances(dag_id: str, run_id: str, task_id: str | None = None, map_index: int | None = None) -> list[Instance]:
@@ -191,9 +224,9 @@ def make_app() -> FastAPI:
     app = FastAPI(title="Runflow pictures", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.stores = Stores()
     app.state.pictures = Pictures(app.state.stores)
+    app.state.readers = CapacityLimiter(READERS)
     app.include_router(pages)
     app.include_router(data)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(NotShown, _not_shown)
-    app.add_middleware(SecureHeaders)
     return app

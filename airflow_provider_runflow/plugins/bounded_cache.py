@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
@@ -24,7 +25,7 @@ class BoundedCache(Generic[Value]):
         self._weigh = weigh
         self._values: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()
         self._weight = 0
-        self._making: dict[Hashable, threading.Lock] = {}
+        self._making: dict[Hashable, Future[Value]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -37,23 +38,28 @@ class BoundedCache(Generic[Value]):
         Return a value, making it if it is not there; what ``make`` raises is raised, and nothing is kept.
 
         :param key: of the value.
-        :param make: makes it; those who ask for the same one meanwhile wait for it.
+        :param make: makes it; those who ask for the same one meanwhile wait for it, or for its failure.
         """
         with self._lock:
             if (found := self._found(key)) is not None:
                 return found[0]
-            making = self._making.setdefault(key, threading.Lock())
-        with making:
+            making, ours = self._making.get(key), Future[Value]()
+            if making is None:
+                self._making[key] = ours
+        if making is not None:
+            return making.result()
+        try:
+            value = make()
+            self._keep(key, value)
+        except BaseException as error:
+            ours.set_exception(error)
+            raise
+        else:
+            ours.set_result(value)
+            return value
+        finally:
             with self._lock:
-                if (found := self._found(key)) is not None:
-                    return found[0]
-            try:
-                value = make()
-                self._keep(key, value)
-                return value
-            finally:
-                with self._lock:
-                    self._making.pop(key, None)
+                del self._making[key]
 
     def drop(self, key: Hashable) -> None:
         """Forget a value: it has turned out to be of no use."""

@@ -6,16 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from airflow_provider_runflow.boundary import END_XCOM_KEY
 from airflow_provider_runflow.client.redact import strip_queries
+from airflow_provider_runflow.landing.manifest import amount_of
 from airflow_provider_runflow.landing.sidecar import without_queries
 from airflow_provider_runflow.links import BATCH_XCOM_KEY, RUN_XCOM_KEY
 from airflow_provider_runflow.outcomes import Outcome
 from airflow_provider_runflow.plugins.airflow_access import DagRunFacts, Instance
 from airflow_provider_runflow.plugins.landed import (
+    MALFORMED,
     Manifest,
     Row,
     derivatives_of,
@@ -49,8 +50,7 @@ MOVING = frozenset(
     {"scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule", "awaiting_input"}
 )
 LANDED, WAITING, BLOCKED, FAILED, NOT_LANDED = "landed", "waiting", "blocked", "failed", "not landed"
-IMAGE_FIELDS = ("width", "height", "content_type", "size_bytes", "sha256", "uri")
-PROMPT_CHARACTERS = 4000
+CHARACTERS = 4000
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,11 @@ def make_sheet(told: Iterable[tuple[Instance, Manifest | None]]) -> Sheet:
     for instance, manifest in told:
         if manifest is not None and manifest.trouble:
             troubles.append(f"{instance.task_id}: {manifest.trouble}")
-        cards += _cards(instance, manifest)
+        try:
+            cards += list(_cards(instance, manifest))
+        except MALFORMED:
+            # One task's XComs do not take the others' pictures away.
+            troubles.append(f"{instance.task_id}: what it pushed is not in the form of this package.")
         if manifest is not None and manifest.underway:
             costs += [each.row.cost_usd for each in manifest.rows]
         costs.append(result_of(instance).get("cost_usd"))
@@ -129,11 +133,11 @@ def _single_cards(instance: Instance, result: Mapping[str, Any]) -> Iterator[dic
         yield {
             **_task(instance),
             **_about(facts),
-            "model": result.get("model") or facts.get("model"),
-            "runflow_run_id": result.get("run_id"),
-            "cost_usd": result.get("cost_usd"),
+            "model": _text(result.get("model")) or _text(facts.get("model")),
+            "runflow_run_id": _text(result.get("run_id")),
+            "cost_usd": _total([result.get("cost_usd")]),
             "in_run": len(images),
-            "duration_ms": result.get("duration_ms"),
+            "duration_ms": _number(result.get("duration_ms")),
             **_image(image),
         }
     if instance.state == "failed" or not images:
@@ -161,21 +165,20 @@ def _cards_underway(instance: Instance, manifest: Manifest) -> Iterator[dict[str
             reason = None if moving else "The task ended before it landed; a retry lands what is paid for $0."
             yield {**shown, "status": WAITING if moving else FAILED, "index": None, "reason": reason}
     items = facts_of(instance).get("items")
-    left = items - len(manifest.rows) if isinstance(items, int) else 0
+    left = (_number(items) or 0) - len(manifest.rows)
     if left > 0 or not manifest.rows:
         yield {**_without_picture(instance, None), "count": max(left, 1)}
 
 
 def _row(each: Row) -> dict[str, Any]:
     row = each.row
-    quality, size = (row.input.get(name) for name in ("quality", "image_size"))
     return {
         "key": row.key,
         "model": row.model,
-        "prompt": (row.prompt or "")[:PROMPT_CHARACTERS] or None,
-        "quality": quality if isinstance(quality, str) else None,
-        "asked_size": size if isinstance(size, str) else None,
-        "labels": {str(name): str(value) for name, value in row.labels.items()},
+        "prompt": _text(row.prompt),
+        "quality": _text(row.input.get("quality")),
+        "asked_size": _text(row.input.get("image_size")),
+        "labels": _labels(row.labels),
         "alt_text": row.alt_text,
         "variation": row.variation,
         "runflow_run_id": row.runflow_run_id,
@@ -206,12 +209,12 @@ def _without_picture(instance: Instance, manifest: Manifest | None) -> dict[str,
     return {
         **_task(instance),
         **_about(facts),
-        "runflow_run_id": facts.get("run_id"),
+        "runflow_run_id": _text(facts.get("run_id")),
         "status": status,
         "index": None,
-        "outcome": outcome,
+        "outcome": _text(outcome),
         "reason": reason,
-        "count": items if isinstance(items, int) and status == WAITING else 1,
+        "count": max(_number(items) or 1, 1) if status == WAITING else 1,
         "progress": _progress(facts),
     }
 
@@ -222,9 +225,14 @@ def _was_blocked(instance: Instance) -> bool:
 
 
 def _progress(facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    if not isinstance(facts.get("items"), int):
+    if _number(facts.get("items")) is None:
         return None
-    return {name: facts.get(name) for name in ("items", "waiting", "outcomes")}
+    outcomes = facts.get("outcomes")
+    told = outcomes if isinstance(outcomes, Mapping) else {}
+    return {
+        **{name: _number(facts.get(name)) for name in ("items", "waiting")},
+        "outcomes": {str(name): number for name, count in told.items() if (number := _number(count)) is not None},
+    }
 
 
 def _task(instance: Instance) -> dict[str, Any]:
@@ -243,37 +251,51 @@ def _task(instance: Instance) -> dict[str, Any]:
 
 def _about(facts: Mapping[str, Any]) -> dict[str, Any]:
     labels = facts.get("labels")
-    prompt = facts.get("prompt")
     return {
-        "key": facts.get("item_key"),
-        "model": facts.get("model"),
-        "prompt": prompt[:PROMPT_CHARACTERS] if isinstance(prompt, str) else None,
-        "quality": facts.get("quality"),
-        "asked_size": facts.get("image_size"),
-        "labels": dict(labels) if isinstance(labels, Mapping) else {},
-        "alt_text": facts.get("alt_text"),
-        "variation": facts.get("variation"),
+        "key": _text(facts.get("item_key")),
+        "model": _text(facts.get("model")),
+        "prompt": _text(facts.get("prompt")),
+        "quality": _text(facts.get("quality")),
+        "asked_size": _text(facts.get("image_size")),
+        "labels": _labels(labels if isinstance(labels, Mapping) else {}),
+        "alt_text": _text(facts.get("alt_text")),
+        "variation": _text(facts.get("variation")),
     }
 
 
 def _image(image: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a card tells of its picture; one that stayed at Runflow, or lies elsewhere, cannot be shown."""
-    facts = {**_facts(image), "index": image.get("index")}
+    facts = {**_facts(image), "index": _number(image.get("index"))}
     if not facts["uri"]:
         why = "It is not below its manifest's folder." if image.get("elsewhere") else "It stayed at Runflow."
         return {**facts, "status": NOT_LANDED, "reason": why}
-    derived = [{"name": each.get("name"), **_facts(each)} for each in derivatives_of(image)]
+    derived = [{"name": _text(each.get("name")), **_facts(each)} for each in derivatives_of(image)]
     return {**facts, "status": LANDED, "derivatives": derived}
 
 
 def _facts(image: Mapping[str, Any]) -> dict[str, Any]:
-    facts = {name: image.get(name) for name in IMAGE_FIELDS}
-    # An address that somebody could open without Airflow's permission goes to no browser.
-    return {**facts, "uri": without_queries(facts["uri"])}
+    return {
+        **{name: _number(image.get(name)) for name in ("width", "height", "size_bytes")},
+        **{name: _text(image.get(name)) for name in ("content_type", "sha256")},
+        # An address that somebody could open without Airflow's permission goes to no browser.
+        "uri": without_queries(_text(image.get("uri"))),
+    }
 
 
 def _reason(text: Any) -> str | None:
     return strip_queries(text)[:1000] if isinstance(text, str) and text else None
+
+
+def _text(value: Any) -> str | None:
+    return value[:CHARACTERS] if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _labels(labels: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in labels.items()}
 
 
 def _moment(when: datetime | None) -> str | None:
@@ -281,10 +303,5 @@ def _moment(when: datetime | None) -> str | None:
 
 
 def _total(costs: Iterable[Any]) -> str | None:
-    known: list[Decimal] = []
-    for cost in costs:
-        try:
-            known.append(Decimal(str(cost))) if cost is not None else None
-        except InvalidOperation:
-            continue
+    known = [amount for cost in costs if (amount := amount_of(cost)) is not None]
     return f"{sum(known):f}" if known else None

@@ -6,6 +6,8 @@ The rule. A picture is asked for by its sha256, never by an address. Its address
 instance pushed, from a row of the manifest that this result names, or from the journal of a batch that goes on, and
 then
 
+- a manifest must have the name of its task instance (:func:`~airflow_provider_runflow.landing.manifest.name_of_run`):
+  whoever may write XComs of one DAG cannot have the manifest of another shown;
 - a row's picture must lie below its manifest's own folder, and a record's below the destination that the task told:
   they cannot lend its task's connection elsewhere;
 - the address must have the form of an object in a store, without a query, user, ``.`` or ``..``;
@@ -15,13 +17,14 @@ then
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_runflow.client.redact import strip_queries
 from airflow_provider_runflow.exceptions import InvalidRequestError, RunflowError
-from airflow_provider_runflow.landing.manifest import MAX_BYTES, ManifestRow, row_from_json
+from airflow_provider_runflow.landing.manifest import ManifestRow, name_of_run, parse_lines
 from airflow_provider_runflow.landing.store import Store, is_sha256
 from airflow_provider_runflow.links import BATCH_XCOM_KEY, RUN_XCOM_KEY
 from airflow_provider_runflow.plugins.airflow_access import RETURN_VALUE, Instance, open_root
@@ -29,9 +32,14 @@ from airflow_provider_runflow.plugins.bounded_cache import BoundedCache
 from airflow_provider_runflow.stores import S3_SCHEMES, parse_destination
 
 SCHEMES = S3_SCHEMES | {"gs", "gcs", "abfs", "abfss", "adl", "file"}
-# As they lie in the store, about 20,000 items; taken apart they weigh several times as much.
+# As they lie in the store, about 20,000 items; taken apart they weigh several times as much. One that takes more by
+# itself is not shown: it would be read again for each of its pictures.
 MANIFESTS_BYTES = 32 * 1024 * 1024
 STORES = 32
+SILENT = "The store does not answer; the API server's log says more."
+REST_SECONDS = 10.0
+#: What code meets in JSON that anybody may have written in another form.
+MALFORMED = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RecursionError)
 
 
 class NotShown(Exception):
@@ -94,9 +102,15 @@ class Manifest:
 
 
 class Stores:
-    """Opened stores and read manifests, shared by all requests of a process."""
+    """
+    Opened stores and read manifests, shared by all requests of a process.
 
-    def __init__(self) -> None:
+    :param now: seconds on a clock that only goes forward.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._silent: dict[tuple[Any, ...], float] = {}
         self._stores: BoundedCache[tuple[Store, str]] = BoundedCache(STORES)
         self._manifests: BoundedCache[Manifest] = BoundedCache(MANIFESTS_BYTES, lambda manifest: manifest.size + 1024)
 
@@ -108,14 +122,23 @@ class Stores:
         """
         scheme, bucket, folder, name = take_apart(uri)
         key = (scheme, bucket, folder if scheme == "file" else "", conn_id)
+        if self._now() < self._silent.get(key, float("-inf")):
+            raise NotShown(502, SILENT)
         try:
             store, root = self._stores.get(key, lambda: open_root(scheme, bucket, folder, conn_id))
             return store.read_document(f"{folder}{name}"[len(root) :], max_bytes)
         except RunflowError as error:
-            # Its connection may have been mended meanwhile: the next request reads it anew.
+            # Its connection may have been mended meanwhile: a later request reads it anew.
             self._stores.drop(key)
+            self._rest(key)
             # The message names the connection and what it may do: for the server's log, not for every viewer.
-            raise NotShown(502, "The store does not answer; the API server's log says more.") from error
+            raise NotShown(502, SILENT) from error
+
+    def _rest(self, key: tuple[Any, ...]) -> None:
+        """Ask a store that failed nothing for a while: a page of thumbnails would wait for it one after another."""
+        now = self._now()
+        self._silent = {known: until for known, until in self._silent.items() if now < until}
+        self._silent[key] = now + REST_SECONDS
 
     def manifest(self, instance: Instance) -> Manifest | None:
         """Return what a batch's manifest says, or is going to say; ``None`` when there is neither."""
@@ -125,9 +148,12 @@ class Stores:
         conn_id = conn_id_of(instance)
         try:
             # Its stamp changes with the result: what a retry wrote is read anew.
-            return self._manifests.get((uri, conn_id, instance.stamp), lambda: self._read_manifest(uri, conn_id))
+            name = name_of_run(vars(instance))
+            return self._manifests.get((uri, conn_id, instance.stamp), lambda: self._read_manifest(uri, name, conn_id))
         except NotShown as error:
-            return Manifest(trouble=f"The manifest {uri} cannot be read. {error.reason}")
+            # What a task pushed may have any form, and strip_queries() knows only URLs.
+            told = strip_queries(uri.partition("?")[0])
+            return Manifest(trouble=f"The manifest {told} cannot be read. {error.reason}")
 
     def _underway(self, instance: Instance) -> Manifest | None:
         from airflow_provider_runflow.plugins.underway import manifest_underway
@@ -138,12 +164,12 @@ class Stores:
         who = (instance.dag_id, instance.run_id, instance.task_id, instance.map_index, instance.stamp)
         return self._manifests.get(who, lambda: manifest_underway(instance) or Manifest(underway=True))
 
-    def _read_manifest(self, uri: str, conn_id: str | None) -> Manifest:
-        if not uri.endswith(".jsonl"):
-            raise NotShown(422, "It is no manifest.")
-        raw = self.read(uri, conn_id, MAX_BYTES)
+    def _read_manifest(self, uri: str, name: str, conn_id: str | None) -> Manifest:
+        if uri.rpartition("/")[2] != name:
+            raise NotShown(422, "It is not the manifest of this task instance.")
+        raw = self.read(uri, conn_id, MANIFESTS_BYTES)
         if raw is None:
-            raise NotShown(404, "It is not there.")
+            raise NotShown(404, "It is not there, or takes more than 32 MiB.")
         return Manifest(tuple(_rows(raw, uri)), len(raw))
 
 
@@ -236,15 +262,11 @@ def derivatives_of(image: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _rows(raw: bytes, uri: str) -> Iterator[Row]:
     folder = uri.rpartition("/")[0] + "/"
-    for line in raw.decode("utf-8", "replace").splitlines():
-        if not line.strip():
-            continue
-        try:
-            data = json.loads(line)
-            row = row_from_json(data)
-        except ValueError as error:
-            raise NotShown(422, "It is no manifest of this package.") from error
-        yield Row(row, tuple(below(folder, image) for image in data.get("images") or ()))
+    try:
+        for row, data in parse_lines(raw.decode("utf-8", "replace")):
+            yield Row(row, tuple(below(folder, image) for image in data.get("images") or ()))
+    except ValueError as error:
+        raise NotShown(422, "It is no manifest of this package.") from error
 
 
 def below(folder: str, image: Mapping[str, Any]) -> Mapping[str, Any]:

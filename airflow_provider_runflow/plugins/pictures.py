@@ -34,8 +34,10 @@ class LazyApp:
         """Answer a request."""
         if self._app is None:
             from airflow_provider_runflow.plugins.app import make_app
+            from airflow_provider_runflow.plugins.headers import SecureHeaders
 
-            self._app = make_app()
+            # Around all of it: what FastAPI answers to an error of our own passes no middleware of the application.
+            self._app = SecureHeaders(make_app())
         await self._app(scope, receive, send)
 
 

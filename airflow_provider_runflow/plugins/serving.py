@@ -18,11 +18,11 @@ from airflow_provider_runflow.plugins.landed import NotShown, Picture, Stores
 
 # The largest master that any model draws is far below both.
 MAX_BYTES = 64 * 1024 * 1024
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 40_000_000
 # The longest edge; what a card shows on a screen of double density.
 THUMBNAIL_EDGE = 480
 THUMBNAILS_BYTES = 64 * 1024 * 1024
-# Decoding takes memory, four bytes a pixel: this many pictures at a time.
+# Decoding takes memory, four bytes a pixel, and eight with transparency: this many pictures at a time.
 AT_ONCE = 2
 SIDECAR_FIELDS = (
     "schema_version",
@@ -125,9 +125,12 @@ def scale(original: Bytes) -> Bytes:
                 return original
             # JPEG can be decoded at a fraction of its size.
             image.draft("RGB", (THUMBNAIL_EDGE * 2, THUMBNAIL_EDGE * 2))
-            upright = ImageOps.exif_transpose(image)
-            see_through = "A" in upright.getbands() or "transparency" in upright.info
-            small = upright.convert("RGBA" if see_through else "RGB")
+            see_through = "A" in image.getbands() or "transparency" in image.info
+            mode = "RGBA" if see_through else "RGB"
+            # Each step on the whole picture takes a copy of it, so it is made small first.
+            whole = image if image.mode == mode else image.convert(mode)
+            small = whole.reduce(max(1, min(whole.size) // (THUMBNAIL_EDGE * 2), max(whole.size) // 4096))
+            small = ImageOps.exif_transpose(small)
             small.thumbnail((THUMBNAIL_EDGE, THUMBNAIL_EDGE), Image.Resampling.LANCZOS)
             out = io.BytesIO()
             small.save(out, "WEBP", quality=80, method=2)

@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
-from typing import Any
 
 from airflow_provider_runflow.exceptions import JournalError
-from airflow_provider_runflow.landing.manifest import ManifestRow
+from airflow_provider_runflow.landing.manifest import ManifestRow, amount_of
 from airflow_provider_runflow.outcomes import Outcome
 from airflow_provider_runflow.plugins.airflow_access import Instance
-from airflow_provider_runflow.plugins.landed import Manifest, Row, below, facts_of
+from airflow_provider_runflow.plugins.landed import MALFORMED, Manifest, Row, below, facts_of
 from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.stores.task_state_log import TaskStateLog
 
@@ -27,7 +25,7 @@ def manifest_underway(instance: Instance) -> Manifest | None:
     folder = str(facts_of(instance).get("destination") or "")
     try:
         rows = tuple(_rows(TaskStateLog(instance.kept), folder))
-    except JournalError:
+    except (JournalError, *MALFORMED):
         return None  # of a newer package, maybe; the task itself will say so
     return Manifest(rows, sum(len(str(value)) for value in instance.kept.values()), underway=True)
 
@@ -53,14 +51,7 @@ def _row(key: str, record: Record) -> ManifestRow:
         alt_text=record.alt_text,
         variation=record.variation,
         runflow_run_id=record.run_id,
-        cost_usd=_money(result.get("cost_usd")),
+        cost_usd=amount_of(result.get("cost_usd")),
         client_ref=record.client_ref,
         fingerprint=record.fingerprint,
     )
-
-
-def _money(value: Any) -> Decimal | None:
-    try:
-        return None if value is None else Decimal(str(value))
-    except InvalidOperation:
-        return None

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_runflow.landing.manifest import name_of_run
 from tests.browser.conftest import Gallery
 
 pytestmark = pytest.mark.e2e
@@ -279,6 +280,7 @@ def fill(gallery: Gallery, count: int) -> None:
     """Lets the task `catalogue` have landed many pictures: fifty different ones, under many keys."""
     from PIL import Image
 
+    run = gallery.runs["light_table"]
     images = []
     for number in range(50):
         out = io.BytesIO()
@@ -301,9 +303,9 @@ def fill(gallery: Gallery, count: int) -> None:
         }
         for number in range(count)
     ]
-    gallery.table.put("many/manifest.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
-    result = {"schema_version": 1, "cost_usd": "18.00", "manifest_uri": "s3://brand-assets/many/manifest.jsonl"}
-    run = gallery.runs["light_table"]
+    name = name_of_run({"dag_id": "light_table", "run_id": run, "task_id": "catalogue"})
+    gallery.table.put(f"many/{name}", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    result = {"schema_version": 1, "cost_usd": "18.00", "manifest_uri": f"s3://brand-assets/many/{name}"}
     # Not by the REST API: that of Airflow 3.1 writes a changed XCom as JSON within JSON.
     database = sqlite3.connect(gallery.table.airflow.home / "airflow.db", timeout=30)
     with contextlib.closing(database), database:

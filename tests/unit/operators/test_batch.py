@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_runflow.compat import AirflowFailException
+from airflow_provider_runflow.landing.manifest import name_of_run
 from airflow_provider_runflow.operators.delivery import Delivery
 from airflow_provider_runflow.operators.runflow import RunflowModelBatchOperator
 from tests.harness import HAS_TASK_STATE_STORE
@@ -37,7 +38,9 @@ class TestACampaign:
         assert (result["succeeded"], result["failed"], result["failures"]) == (4, 0, [])
         assert result["counts"] == {"items": 4, "reused": 0, "dropped": 0, "vanished": 0, "images": 4, "succeeded": 4}
         assert result["cost_usd"] == "0.036000"
-        assert result["manifest_uri"] == f"file://{world.destination}/manifest.jsonl"
+        own = result["manifest_uri"].removeprefix(f"file://{world.destination}/")
+        assert own == name_of_run(world.summary()["airflow"])
+        assert world.rows(own) == world.rows()
         assert list(world.rows()) == ["cup_de", "cup_fr", "pot_de", "pot_fr"]
         assert [told["labels"] for told in world.sidecars()] == [item["labels"] for item in items]
         assert len(world.files()) == len(world.billed) == world.posts == 4

@@ -179,10 +179,23 @@ class TestWhoseManifestItIs:
             assert outcome.state == "success"
             uri = told(world, outcome)["manifest_uri"]
             assert list(world.rows(uri.rpartition("/")[2])) == list(keys)
-        names = sorted(path.name for path in world.destination.glob("manifest*.jsonl"))
-        assert len(names) == 3
-        assert "manifest.jsonl" in names
+        names = {path.name for path in world.destination.glob("manifest.json*")}
+        assert {"manifest.json", "manifest.jsonl"} < names
+        assert len(list(world.destination.glob("manifest-*.jsonl"))) == 2
         assert list(world.rows()) == ["a", "b"]
+
+    def test_a_later_dag_run_changes_nothing_of_what_an_earlier_one_says_that_it_made(self, world: World) -> None:
+        monday = told(world, campaign(world, KEYS, "monday"))["manifest_uri"].rpartition("/")[2]
+        before = world.rows(monday)
+        changed = [named(KEYS[0]), {**named(KEYS[1]), "prompt": "another picture"}]
+        tuesday = told(world, campaign(world, changed, "tuesday"))["manifest_uri"].rpartition("/")[2]
+        assert world.rows(monday) == before
+        assert world.rows(tuesday)[KEYS[1]]["prompt"] == "another picture"
+        assert world.rows() == world.rows(tuesday)
+
+    def test_a_task_that_is_cleared_writes_its_own_anew(self, world: World) -> None:
+        uris = {told(world, campaign(world, KEYS, "monday"))["manifest_uri"] for _ in range(2)}
+        assert len(uris) == 1
 
     def test_mapped_tasks_have_one_each(self, world: World) -> None:
         for index, keys in enumerate(("ab", "cd")):

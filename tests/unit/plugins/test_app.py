@@ -51,6 +51,23 @@ class TestWhoMaySee:
         assert SECRET_DAG not in json.dumps(seen["eve"])
         assert SECRET_DAG not in world.get("/api/latest", who="eve", dag_id=SECRET_DAG).text
 
+    @pytest.mark.parametrize("entity", ["RUN", "TASK_INSTANCE", "XCOM"])
+    def test_who_may_not_read_one_of_what_the_page_tells_sees_nothing_of_it(
+        self, world: World, entity: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from tests.e2e.light_table import doorkeeper
+
+        monkeypatch.setattr(doorkeeper, "NOT_FOR_BOB", entity)
+        for path in PATHS:
+            assert world.get(path, who="ada").status_code == 200
+            assert world.get(path, who="bob").status_code == 403
+        assert world.get("/api/latest", who="bob").json()["dag_ids"] == []
+
+    @pytest.mark.parametrize("index", ["-2", "2147483648", "99999999999999999999", "x"])
+    def test_a_map_index_that_no_database_holds_is_refused(self, world: World, index: str) -> None:
+        for path in PATHS:
+            assert world.get(f"{path}&map_index={index}").status_code == 422
+
     def test_a_dag_of_the_query_does_not_stand_for_the_one_of_the_path(self, world: World) -> None:
         assert world.get(PATHS[2], who="eve").status_code == 403
         answer = world.get(f"{PATHS[2]}&dag_id={DAG_ID}", who="eve")
@@ -189,11 +206,98 @@ class TestACraftedManifest:
 
     def test_a_manifest_that_cannot_be_read_is_told_and_breaks_nothing_else(self, world: World) -> None:
         world.batch("cat", [])
-        (world.bucket / "cat" / "manifest.jsonl").write_text("<html>\n")
+        (world.bucket / "cat" / world.manifest_name()).write_text("<html>\n")
         world.landed(world.stored("a.png", MASTER))
         answer = world.get(f"/api/dags/{DAG_ID}/pictures", run_id=RUN).json()
         assert [card["status"] for card in answer["cards"]] == ["failed", "landed"]
         assert "cannot be read" in answer["troubles"][0]
+
+    def test_the_manifest_of_another_dag_run_or_task_is_not_shown(self, world: World) -> None:
+        """Who may write XComs of one DAG names the manifest of another there: by its connection it could be read."""
+        world.batch("cat", [row("cup", world.stored("cat/a.png", MASTER))])
+        others = f"file://{world.bucket}/cat/{world.manifest_name()}"
+        told = {"manifest_uri": others}
+        world.instance("other", operator="GptImage2BatchOperator", runflow_batch={"items": 1}, return_value=told)
+        assert world.picture(sha256(MASTER), task_id="other").status_code == 404
+        answer = world.get(f"/api/dags/{DAG_ID}/pictures", run_id=RUN, task_id="other").json()
+        assert "cup" not in json.dumps(answer)
+        assert "It is not the manifest of this task instance." in answer["troubles"][0]
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"images": 5},
+            {"images": {"0": {}}},
+            {"prompt": 5},
+            {"labels": 5},
+            {"reason": ["x"]},
+            {"cost_usd": "sNaN"},
+            {"cost_usd": "1e99999999"},
+            {"cost_usd": {"a": 1}},
+            {"input": [1]},
+            {"input": {"quality": {"deep": []}, "image_size": 5}},
+        ],
+    )
+    def test_a_row_of_another_form_takes_no_other_picture_away(self, world: World, bad: dict[str, Any]) -> None:
+        world.batch("cat", [{**row("cup"), **bad}])
+        world.landed(world.stored("a.png", MASTER))
+        for path, params in ((f"/api/dags/{DAG_ID}/pictures", {"run_id": RUN}), ("/api/latest", {})):
+            answer = world.get(path, **params)
+            assert (answer.status_code, len(answer.text) < 20_000) == (200, True)
+            told = answer.json()
+            cards = told["cards"] if "cards" in told else told["runs"][0]["cards"]
+            assert "landed" in [card["status"] for card in cards]
+
+    def test_nor_does_one_that_nests_without_end(self, world: World) -> None:
+        world.batch("cat", [])
+        (world.bucket / "cat" / world.manifest_name()).write_text("[" * 100_000 + "\n")
+        world.landed(world.stored("a.png", MASTER))
+        answer = world.get(f"/api/dags/{DAG_ID}/pictures", run_id=RUN).json()
+        assert [card["status"] for card in answer["cards"]] == ["failed", "landed"]
+
+    @pytest.mark.parametrize("text", ["\u2028", "\u0085", "\x0b"])
+    def test_a_prompt_with_a_line_break_that_json_does_not_know_is_shown(self, world: World, text: str) -> None:
+        world.batch("cat", [])
+        told = row("cup", world.stored("cat/a.png", MASTER), prompt=f"a{text}b")
+        line = json.dumps(told, ensure_ascii=False)
+        (world.bucket / "cat" / world.manifest_name()).write_text(line + "\n")
+        (card,) = world.cards()
+        assert card["key"] == "cup"
+
+    def test_a_manifest_that_takes_more_memory_than_it_should_is_told(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from airflow_provider_runflow.plugins import landed
+
+        monkeypatch.setattr(landed, "MANIFESTS_BYTES", 100)
+        world.batch("cat", [row("cup")])
+        answer = world.get(f"/api/dags/{DAG_ID}/pictures", run_id=RUN).json()
+        assert "takes more than 32 MiB" in answer["troubles"][0]
+
+
+class TestXComsOfAnotherForm:
+    @pytest.mark.parametrize(
+        "xcoms",
+        [
+            {"runflow_run": {"prompt": 5, "labels": [1], "quality": {"a": []}, "run_id": []}},
+            {"runflow_run": {}, "return_value": {"images": [{"index": [], "uri": 5, "derivatives": [{"name": {}}]}]}},
+            {"runflow_run": {}, "return_value": {"images": [], "cost_usd": "sNaN"}},
+            {"runflow_run": {}, "return_value": {"images": [], "cost_usd": "1e99999999", "duration_ms": "x"}},
+            {"runflow_batch": {"items": 10**30, "outcomes": {"x": []}, "waiting": "x"}},
+            {"runflow_batch": {"items": True, "outcomes": 5}, "return_value": {"manifest_uri": "//[x?y=secret"}},
+            {"runflow_end": {"outcome": {}, "reason": 5}},
+            {"runflow_end": 5, "runflow_run": "x"},
+        ],
+    )
+    @pytest.mark.parametrize("state", ["running", "success", "failed"])
+    def test_they_take_no_other_picture_away(self, world: World, xcoms: dict[str, Any], state: str) -> None:
+        world.instance("bad", state, **xcoms)
+        world.landed(world.stored("a.png", MASTER))
+        for path, params in ((f"/api/dags/{DAG_ID}/pictures", {"run_id": RUN}), ("/api/latest", {})):
+            answer = world.get(path, **params)
+            assert (answer.status_code, len(answer.text) < 20_000) == (200, True)
+            assert sha256(MASTER) in answer.text
+            assert "secret" not in answer.text
 
 
 class TestThePictureOfNow:
@@ -273,6 +377,36 @@ class TestThumbnails:
         world.landed(world.stored("a.png", MASTER))
         assert world.picture(sha256(MASTER), size="thumbnail").content == MASTER
 
+    @pytest.mark.parametrize(
+        ("size", "small"), [((2600, 1300), (480, 240)), ((40, 3000), (6, 480)), ((3000, 2), (480, 1))]
+    )
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
+    def test_every_kind_and_shape_of_picture_has_one(
+        self, world: World, mode: str, size: tuple[int, int], small: tuple[int, int]
+    ) -> None:
+        from PIL import Image
+
+        out = io.BytesIO()
+        image = Image.effect_noise(size, 80).convert(mode)
+        if "A" in mode:
+            image.putalpha(100)
+        image.save(out, "PNG")
+        raw = out.getvalue() + b" " * 65536
+        world.landed(world.stored("a.png", raw))
+        with Image.open(io.BytesIO(world.picture(sha256(raw), size="thumbnail").content)) as made:
+            assert (made.format, made.size) == ("WEBP", small)
+            assert ("A" in made.getbands()) == ("A" in mode)
+
+    def test_one_that_lies_on_its_side_is_turned(self, world: World) -> None:
+        from PIL import Image
+
+        out, exif = io.BytesIO(), Image.Exif()
+        exif[274] = 6
+        Image.effect_noise((2000, 1000), 80).save(out, "JPEG", exif=exif)
+        world.landed(world.stored("a.jpg", out.getvalue()))
+        with Image.open(io.BytesIO(world.picture(sha256(out.getvalue()), size="thumbnail").content)) as made:
+            assert made.size == (240, 480)
+
     def test_what_pillow_cannot_decode_is_the_original_too(self, world: World) -> None:
         broken = MASTER[: len(MASTER) // 2]
         world.landed(world.stored("a.png", broken))
@@ -290,6 +424,24 @@ class TestHeaders:
         assert "frame-ancestors 'self'" in policy
         assert headers["x-content-type-options"] == "nosniff"
         assert "Cookie" in headers["vary"]
+
+    def test_an_error_of_our_own_has_them_too(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        from fastapi.testclient import TestClient
+
+        from airflow_provider_runflow.plugins import app as module
+        from airflow_provider_runflow.plugins.pictures import LazyApp
+
+        def broken() -> None:
+            raise RuntimeError("a mistake")
+
+        monkeypatch.setattr(module, "page", broken)
+        monkeypatch.setattr(module.pages, "routes", [])
+        module.pages.add_api_route("/pictures", broken)
+        answer = TestClient(LazyApp(), raise_server_exceptions=False).get("/pictures")
+        assert answer.status_code == 500
+        assert "a mistake" not in answer.text
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
 
     def test_page_and_scripts_hold_nothing_inline_and_load_nothing_from_elsewhere(self, world: World) -> None:
         page = world.get("/pictures").text

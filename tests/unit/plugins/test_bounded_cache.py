@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from airflow_provider_runflow.plugins import bounded_cache
 from airflow_provider_runflow.plugins.bounded_cache import BoundedCache
 
 
@@ -44,6 +45,35 @@ def test_many_who_ask_at_once_have_it_made_once() -> None:
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(lambda _: cache.get("a", make), range(64))) == {7}
     assert len(made) == 1
+
+
+def test_many_who_ask_at_once_for_what_cannot_be_made_fail_with_the_one_that_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache: BoundedCache[int] = BoundedCache(10)
+    tried, waiting, wait = [], threading.Semaphore(0), Future.result
+
+    def counted(self: Future[int], timeout: float | None = None) -> int:
+        waiting.release()
+        return wait(self, timeout)
+
+    def fail() -> int:
+        tried.append(1)
+        for _ in range(7):
+            waiting.acquire()
+        raise ValueError("no")
+
+    def ask() -> None:
+        with pytest.raises(ValueError, match="no"):
+            cache.get("a", fail)
+
+    monkeypatch.setattr(bounded_cache.Future, "result", counted)
+    askers = [threading.Thread(target=ask) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(60)
+    assert len(tried) == 1
 
 
 def test_what_cannot_be_made_is_tried_again_by_the_next() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_runflow.landing.manifest import name_of_run
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2Operator
 from airflow_provider_runflow.runs.journal import Record
 from airflow_provider_runflow.stores.task_state_log import TaskStateLog
@@ -63,12 +64,14 @@ class World:
         from fastapi.testclient import TestClient
 
         from airflow_provider_runflow.plugins.app import make_app
+        from airflow_provider_runflow.plugins.headers import SecureHeaders
 
         manager, app = create_auth_manager(), make_app()
         bucket = folder / "bucket"
         bucket.mkdir()
-        clients = {name: TestClient(app, headers=_identity(manager, name, role)) for name, role in USERS.items()}
-        world = cls(bucket, {**clients, "nobody": TestClient(app)}, app)
+        secured = SecureHeaders(app)  # as the plugin does
+        clients = {name: TestClient(secured, headers=_identity(manager, name, role)) for name, role in USERS.items()}
+        world = cls(bucket, {**clients, "nobody": TestClient(secured)}, app)
         world.clean()
         try:
             yield world
@@ -177,9 +180,13 @@ class World:
         """A task instance whose run landed pictures."""
         self.instance(task_id, runflow_run=FACTS, return_value=result(images), **more)
 
+    @staticmethod
+    def manifest_name(task_id: str = "catalogue") -> str:
+        return name_of_run({"dag_id": DAG_ID, "run_id": RUN, "task_id": task_id})
+
     def batch(self, folder: str, rows: Sequence[Mapping[str, Any]], task_id: str = "catalogue", **more: Any) -> None:
         """A batch whose manifest has these rows."""
-        path = self.bucket / folder / "manifest.jsonl"
+        path = self.bucket / folder / self.manifest_name(task_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         told = {"schema_version": 1, "status": "partial", "manifest_uri": f"file://{path}", "cost_usd": "0.018"}
