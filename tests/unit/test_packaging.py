@@ -79,3 +79,12 @@ def test_the_contracts_about_the_emulator_name_every_module(contract: str) -> No
     # The pytest plugin is what brings the emulator; example_dags is only in wheels.
     assert named - {"testing"} == there - {"testing", "example_dags"}
     assert ("testing" in named) == (contract == "emulator-alone")
+
+
+def test_the_source_distribution_has_what_its_tests_import() -> None:
+    text = (REPOSITORY / "pyproject.toml").read_text().split("[tool.hatch.build.targets.sdist]")[1].split("\n[")[0]
+    shipped = set(re.findall(r'"([^"]+)"', text))
+    here = {path.name for path in REPOSITORY.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    files = [path.read_text() for path in (REPOSITORY / "tests").rglob("*.py")]
+    needed = {name for text in files for name in re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE)} & here
+    assert {"tests", "scripts", "benchmarks", "airflow_provider_runflow"} <= needed <= shipped
