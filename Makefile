@@ -169,7 +169,7 @@ $(RIVALS)/.ready: requirements/uv.txt requirements/bench.txt pyproject.toml scri
 bench-derivatives: setup  ## exact channel sizes against Pillow's own ImageOps.fit: time, memory, bytes, as JSON
 	@$(BIN)/python -m benchmarks.derivatives
 
-docs: setup  ## the documentation as pages in build/docs (Sphinx, Python 3.11 or newer); a warning is an error, and nothing is downloaded
+docs: setup  ## the documentation as pages in build/docs (Python 3.11 or newer; installs Sphinx the first time); a warning is an error
 	@VIRTUAL_ENV='$(abspath $(VENV))' $(BIN)/uv pip install --quiet --require-hashes -r requirements/docs.txt
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
 	@echo 'docs: open build/docs/index.html'

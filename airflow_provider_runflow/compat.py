@@ -44,6 +44,7 @@ __all__ = [
     "RetryDecision",
     "RetryPolicy",
     "TaskDeferralTimeout",
+    "add_partitions",
     "aread_connection",
     "call_with_context",
     "conf",
@@ -71,6 +72,12 @@ async def aread_connection(conn_id: str) -> tuple[Any, Any]:
 def task_state_store(context: Any) -> Any | None:
     """Return Airflow 3.3's task state store, or ``None`` where there is none."""
     return context.get("task_state_store")
+
+
+def add_partitions(event: Any, keys: Collection[str]) -> None:
+    """Have an asset event emit a partition for each key; before Airflow 3.3 it cannot, and nothing is done."""
+    if hasattr(event, "add_partitions"):
+        event.add_partitions(list(keys))
 
 
 def mask_secret(secret: str) -> None:

@@ -57,7 +57,8 @@ CONFIG: dict[str, Any] = {
         "options": {
             "namespace": _option(
                 "Tells Airflow installations apart that share one Runflow organisation: a run of one is never taken "
-                "for a run of another. Empty: the value of [api] base_url, itself empty unless somebody set it.",
+                "for a run of another. Set it, to the same value on each, when workers run on more than one machine. "
+                "Empty: the value of [api] base_url, itself empty unless somebody set it.",
                 None,
                 "production",
             ),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sphinx: `make docs`. Nothing is downloaded."""
+"""Sphinx: `make docs`, which installs Sphinx the first time. The build itself reads nothing from the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,3 @@ autodoc_typehints_description_target = "documented_params"
 autodoc_default_options = {"members": True, "show-inheritance": True, "exclude-members": "template_fields"}
 autodoc_class_signature = "mixed"
 nitpicky = False
-suppress_warnings = [
-    # Links to files of the repository (../dags/…), which are no pages; tests/unit/docs checks that they are there.
-    "myst.xref_missing",
-]

@@ -2,7 +2,8 @@
 """A real Airflow spread over many processes: two of each kind that there may be several of, and no shared disk.
 
 PostgreSQL, Redis and the CeleryExecutor. Every component has a home and a copy of the DAG files of its own; task logs
-go to S3, as they must where nobody can read the worker's disk. Workers do not know the database's address.
+go to S3, as they must where nobody can read the worker's disk. Workers do not know the database's address, and the
+folders of the triggerers are empty: a trigger needs no DAG file.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ class CeleryStack(AirflowStack):
         here = {}
         for name, path in self.bundles.items():
             here[name] = own / "dags" / name
-            if not here[name].exists():
+            if component in TRIGGERERS:
+                here[name].mkdir(parents=True, exist_ok=True)
+            elif not here[name].exists():
                 shutil.copytree(path, here[name], ignore=shutil.ignore_patterns("__pycache__"))
         settings = {
             **self.environment(),

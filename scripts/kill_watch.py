@@ -140,12 +140,11 @@ _KEPT = """(
     WHERE store.dag_id = ti.dag_id AND store.run_id = ti.run_id AND store.task_id = ti.task_id
       AND store.map_index = ti.map_index AND store.key = '{}'
 )"""
-# Only the two keys above vary.
 _QUERY = f"""
     SELECT ti.id, ti.task_id, ti.map_index, ti.state, ti.try_number,
         COALESCE({_KEPT.format("runflow.run")}, {_KEPT.format("runflow.intent")})
     FROM task_instance AS ti WHERE ti.dag_id = ? AND ti.run_id = ?
-"""  # noqa: S608
+"""  # noqa: S608 - nothing is put in but the two keys above; values are bound
 
 
 @dataclass(frozen=True)

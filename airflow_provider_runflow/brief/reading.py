@@ -100,8 +100,7 @@ def parse_yaml(data: bytes, name: str) -> Any:
     import yaml
 
     try:
-        # A SafeLoader, made stricter.
-        return yaml.load(data, Loader=_loader())  # noqa: S506
+        return yaml.load(data, Loader=_loader())  # noqa: S506 - a SafeLoader, made stricter
     except RecursionError:
         raise InvalidRequestError(f"brief={name!r}: is nested too deeply.") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:

@@ -16,12 +16,12 @@ Strokes = tuple[tuple[tuple[float, float], ...], ...]
 
 SMOOTH = 4
 
-KNOWN = frozenset(map(chr, range(32, 127))) | frozenset("“”‘’…·©™°")  # noqa: RUF001
+KNOWN = frozenset(map(chr, range(32, 127))) | frozenset("“”‘’…·©™°")  # noqa: RUF001 - drawn as they are
 REPLACED = str.maketrans(
     {
-        "–": "-", "—": "-", "‑": "-", "−": "-", "×": "x", "•": "·", "→": "->", "€": "EUR", "£": "GBP",  # noqa: RUF001
+        "–": "-", "—": "-", "‑": "-", "−": "-", "×": "x", "•": "·", "→": "->", "€": "EUR", "£": "GBP",  # noqa: RUF001 - drawn as they are
         "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L",
-        "ı": "i", "đ": "d", "Đ": "D", "«": '"', "»": '"', "„": '"', "\ufe0f": "", "\u200d": "",  # noqa: RUF001
+        "ı": "i", "đ": "d", "Đ": "D", "«": '"', "»": '"', "„": '"', "\ufe0f": "", "\u200d": "",  # noqa: RUF001 - drawn as they are
     }
 )  # fmt: skip
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_runflow.compat import add_partitions
+
 EXTRA_SCHEMA_VERSION = 1
 # An event's extra is a row of the metadata database: so many pictures are named in it, and the rest by the manifest.
 MAX_IMAGES = 20
@@ -46,8 +48,8 @@ def announce(outlets: Iterable[Any], context: Any, extra: Mapping[str, Any], par
         if isinstance(outlet, Asset):
             event = context["outlet_events"][outlet]
             event.extra = {**event.extra, **extra}
-            if partitions and hasattr(event, "add_partitions"):
-                event.add_partitions(list(partitions))
+            if partitions:
+                add_partitions(event, partitions)
 
 
 def output_datasets(uris: Iterable[str]) -> Any:

@@ -3,15 +3,27 @@
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from airflow_provider_runflow.compat import stats
+import airflow_provider_runflow
+from airflow_provider_runflow.compat import add_partitions, stats
 
+PACKAGE = Path(airflow_provider_runflow.__file__).parent
+#: Modules beside compat.py that may ask what this Airflow has, each with its reason.
+MAY_ASK = {
+    "plugins/airflow_access.py": "Airflow's server modules are known here alone; compat.py is imported by every task",
+    "stores/s3.py": "asks for a provider that may not be installed, whatever the version",
+    "stores/object_storage.py": "asks for a file system that may not be installed, whatever the version",
+}
+FAILED_LOOKS = {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception"}
 SDK, CORE = "airflow.sdk.observability.stats", "airflow.observability.stats"
 
 
@@ -90,3 +102,93 @@ def test_nothing_is_looked_up_before_something_is_counted(monkeypatch: pytest.Mo
     for name in (SDK, CORE, "airflow.stats"):
         monkeypatch.setitem(sys.modules, name, None)
     stats()
+
+
+def test_partitions_are_asked_for_where_events_have_them() -> None:
+    class Event:
+        asked: list[str] | None = None
+
+        def add_partitions(self, keys: list[str]) -> None:
+            self.asked = keys
+
+    event = Event()
+    add_partitions(event, ("kettle", "cup"))
+    assert event.asked == ["kettle", "cup"]
+    add_partitions(object(), ("kettle",))  # as before Airflow 3.3
+
+
+def version_checks(source: str) -> Iterator[str]:
+    """Find what asks which Airflow this is: its version, or whether something of it is there."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="airflow"), attr="__version__" | "version"):
+                yield f"{node.lineno}: the version of Airflow"
+            case ast.ImportFrom(module="airflow", names=names) if {"__version__", "version"} & {n.name for n in names}:
+                yield f"{node.lineno}: the version of Airflow"
+            case ast.ImportFrom(module=("airflow.version" | "packaging.version")):
+                yield f"{node.lineno}: the version of Airflow"
+            case ast.Call(
+                func=ast.Name(id="version") | ast.Attribute(attr="version"), args=[ast.Constant(str() as of)]
+            ):
+                if of.startswith("apache-airflow"):
+                    yield f"{node.lineno}: the version of {of}"
+            case ast.Name(id=name) | ast.alias(name=name) if name.startswith("AIRFLOW_V_"):
+                yield f"{node.lineno}: {name}"
+            case ast.Call(func=ast.Name(id="hasattr")):
+                yield f"{node.lineno}: hasattr"
+            case ast.Try(body=body, handlers=handlers):
+                caught = {
+                    name.id
+                    for each in handlers
+                    if each.type
+                    for name in ast.walk(each.type)
+                    if isinstance(name, ast.Name)
+                }
+                if caught & FAILED_LOOKS and any(map(imports_airflow, body)):
+                    yield f"{node.lineno}: an import of Airflow that may fail"
+
+
+def imports_airflow(statement: ast.stmt) -> bool:
+    """Whether a statement imports something of Airflow, by name or through import_module."""
+    for node in ast.walk(statement):
+        match node:
+            case ast.ImportFrom(module=str() as name, level=0) | ast.Import(names=[ast.alias(name=name)]):
+                if name.partition(".")[0] == "airflow":
+                    return True
+            case ast.Call(
+                func=ast.Name(id="import_module" | "find_spec") | ast.Attribute(attr="import_module" | "find_spec"),
+                args=[ast.Constant(str() as name), *_],
+            ):
+                if name.partition(".")[0] == "airflow":
+                    return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import airflow\nNEW = airflow.__version__ >= '3.3'",
+        "from airflow import __version__",
+        "from importlib.metadata import version\nversion('apache-airflow')",
+        "from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS",
+        "if hasattr(event, 'add_partitions'):\n    pass",
+        "try:\n    from airflow.sdk import NEW\nexcept ImportError:\n    NEW = None",
+        "try:\n    import_module('airflow.new')\nexcept (ImportError, OSError):\n    pass",
+    ],
+)
+def test_the_guard_below_sees_a_question_about_versions(source: str) -> None:
+    assert list(version_checks(source))
+
+
+def test_the_guard_below_sees_no_other_questions() -> None:
+    assert not list(
+        version_checks("try:\n    import PIL\nexcept ImportError:\n    PIL = None\nfrom x import __version__")
+    )
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_other_module_asks_which_airflow_this_is(path: Path) -> None:
+    name = path.relative_to(PACKAGE).as_posix()
+    if name == "compat.py" or name in MAY_ASK:
+        return
+    assert list(version_checks(path.read_text())) == []

@@ -125,7 +125,7 @@ class TestPickling:
     @EVERY
     def test_every_error_survives_it_with_its_text(self, kind: type[RunflowError]) -> None:
         error = kind("what happened")
-        for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):  # noqa: S301
+        for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):  # noqa: S301 - pickled here
             assert type(other) is kind
             assert str(other) == str(error) == "what happened"
 
@@ -133,10 +133,10 @@ class TestPickling:
         error = RequestRejectedError(
             "no", status=422, code="X", errors=[{"loc": ["a"]}], request_id="r", retry_after=1.5, request="GET /x"
         )
-        assert vars(pickle.loads(pickle.dumps(error))) == vars(error)  # noqa: S301
+        assert vars(pickle.loads(pickle.dumps(error))) == vars(error)  # noqa: S301 - pickled here
 
     def test_an_uncertain_submission_keeps_its_cause(self) -> None:
-        error = pickle.loads(pickle.dumps(SubmissionUncertainError("sent", TransportError("cut"))))  # noqa: S301
+        error = pickle.loads(pickle.dumps(SubmissionUncertainError("sent", TransportError("cut"))))  # noqa: S301 - pickled here
         assert isinstance(error.cause, TransportError)
         assert str(error.cause) == "cut"
 

@@ -67,3 +67,24 @@ def test_a_lock_names_no_index_and_has_a_hash_for_every_release(lock: Path) -> N
     releases = [index for index, line in enumerate(lines) if "==" in line and not line.startswith((" ", "#"))]
     assert releases
     assert all(lines[index + 1].lstrip().startswith("--hash=sha256:") for index in releases)
+
+
+@pytest.mark.parametrize("contract", ["emulator-alone", "no-emulator-in-production"])
+def test_the_contracts_about_the_emulator_name_every_module(contract: str) -> None:
+    text = (REPOSITORY / "pyproject.toml").read_text().split(f'id = "{contract}"')[1].split("[[")[0]
+    named = set(re.findall(r'"airflow_provider_runflow\.(\w+)"', text))
+    there = {
+        path.stem for path in (REPOSITORY / "airflow_provider_runflow").glob("[!_.]*") if path.suffix in ("", ".py")
+    }
+    # The pytest plugin is what brings the emulator; example_dags is only in wheels.
+    assert named - {"testing"} == there - {"testing", "example_dags"}
+    assert ("testing" in named) == (contract == "emulator-alone")
+
+
+def test_the_source_distribution_has_what_its_tests_import() -> None:
+    text = (REPOSITORY / "pyproject.toml").read_text().split("[tool.hatch.build.targets.sdist]")[1].split("\n[")[0]
+    shipped = set(re.findall(r'"([^"]+)"', text))
+    here = {path.name for path in REPOSITORY.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    files = [path.read_text() for path in (REPOSITORY / "tests").rglob("*.py")]
+    needed = {name for text in files for name in re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE)} & here
+    assert {"tests", "scripts", "benchmarks", "airflow_provider_runflow"} <= needed <= shipped

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -25,17 +26,27 @@ def stack(tmp_path: Path) -> CeleryStack:
     )
 
 
+def folder_of(environment: Mapping[str, str]) -> Path:
+    (bundle,) = json.loads(environment["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    return Path(bundle["kwargs"]["path"])
+
+
 def test_no_two_components_share_a_home_or_a_dag_file(stack: CeleryStack) -> None:
-    environments = [stack.environment_of(name) for name in stack.components]
-    homes = {environment["AIRFLOW_HOME"] for environment in environments}
+    environments = {name: stack.environment_of(name) for name in stack.components}
+    homes = {environment["AIRFLOW_HOME"] for environment in environments.values()}
     assert len(homes) == len(stack.components) == 8
-    folders = set()
-    for environment in environments:
-        (bundle,) = json.loads(environment["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
-        folder = Path(bundle["kwargs"]["path"])
-        assert (folder / "fleet.py").read_text() == "# a DAG\n"
-        folders.add(folder)
-    assert len(folders) == 8
+    folders = {name: folder_of(environment) for name, environment in environments.items()}
+    assert len(set(folders.values())) == 8
+    for name, folder in folders.items():
+        if name not in TRIGGERERS:
+            assert (folder / "fleet.py").read_text() == "# a DAG\n"
+
+
+def test_triggerers_have_no_dag_files(stack: CeleryStack) -> None:
+    for name in TRIGGERERS:
+        folder = folder_of(stack.environment_of(name))
+        assert folder.is_dir()
+        assert list(folder.iterdir()) == []
 
 
 def test_they_share_what_airflow_must_share(stack: CeleryStack) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,12 +59,11 @@ class TestTheMoney:
     @pytest.mark.parametrize(("typed", "goes_on"), [("y\n", True), ("yes\n", True), ("\n", False), ("n\n", False)])
     def test_only_a_yes_goes_on(self, monkeypatch: pytest.MonkeyPatch, typed: str, goes_on: bool) -> None:
         monkeypatch.setattr("sys.stdin", Terminal(typed))
-        ask_now: Callable[[], None] = lambda: ask(yes=False)  # noqa: E731
         if goes_on:
-            ask_now()
+            ask(yes=False)
         else:
             with pytest.raises(Refused, match="Nothing was started"):
-                ask_now()
+                ask(yes=False)
 
     def test_yes_1_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", io.StringIO())
