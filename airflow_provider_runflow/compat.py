@@ -74,6 +74,15 @@ def task_state_store(context: Any) -> Any | None:
     return context.get("task_state_store")
 
 
+def task_state_model() -> Any | None:
+    """Return the table of a task's kept state, for API servers; ``None`` before Airflow 3.3, which has none."""
+    try:
+        from airflow.models.task_state_store import TaskStateStoreModel
+    except ImportError:
+        return None
+    return TaskStateStoreModel
+
+
 def add_partitions(event: Any, keys: Collection[str]) -> None:
     """Have an asset event emit a partition for each key; before Airflow 3.3 it cannot, and nothing is done."""
     if hasattr(event, "add_partitions"):

@@ -28,13 +28,9 @@ from airflow.utils.session import create_session
 from fastapi import Depends
 from sqlalchemy import or_, select
 
+from airflow_provider_runflow.compat import task_state_model
 from airflow_provider_runflow.links import BATCH_XCOM_KEY
 from airflow_provider_runflow.stores.task_state_log import DIRECTORY
-
-try:
-    from airflow.models.task_state_store import TaskStateStoreModel
-except ImportError:  # before Airflow 3.3
-    TaskStateStoreModel = None  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
     from airflow_provider_runflow.landing.store import Store
@@ -204,7 +200,7 @@ def instances(
 
 def _journals(session: Any, dag_id: str, run_id: str, whose: Collection[tuple[str, int]]) -> Sequence[Any]:
     """Read what batches have on record."""
-    model = TaskStateStoreModel
+    model = task_state_model()
     if model is None or not whose:
         return []
     tasks = {task_id for task_id, _ in whose}

@@ -19,7 +19,6 @@ from airflow_provider_runflow.compat import add_partitions, stats
 PACKAGE = Path(airflow_provider_runflow.__file__).parent
 #: Modules beside compat.py that may ask what this Airflow has, each with its reason.
 MAY_ASK = {
-    "plugins/airflow_access.py": "Airflow's server modules are known here alone; compat.py is imported by every task",
     "stores/s3.py": "asks for a provider that may not be installed, whatever the version",
     "stores/object_storage.py": "asks for a file system that may not be installed, whatever the version",
 }
