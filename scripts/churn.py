@@ -83,15 +83,16 @@ def churn(minutes: float) -> int:
 
 def memory(session: int) -> float:
     """
-    Megabytes that the processes of a session take of the machine.
+    Megabytes that the processes of a session hold.
 
-    The proportional set size: what a fork shares with its parent counts once. Pages that each have to themselves would
-    leap by twice the heap at the first full garbage collection after a fork, which writes to every object of it.
+    The resident set size, in which pages that a fork shares with its parent count twice, on purpose: the first full
+    garbage collection after the fork writes to every object, so the kernel copies those pages. What each process has to
+    itself then leaps, once and for good; the resident set stays what it was, and shows growth alone.
     """
     total = 0
     for process in session_members(session):
         with contextlib.suppress(psutil.Error):
-            total += process.memory_full_info().pss
+            total += process.memory_info().rss
     return round(total / 1e6, 1)
 
 
