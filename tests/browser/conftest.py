@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from tests.browser.desk import Desk
 from tests.e2e.light_table.surroundings import REPOSITORY, LightTable, light_table, token
 
 try:
@@ -78,21 +79,34 @@ class Gallery:
 
 
 @pytest.fixture(scope="session")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+def browser() -> Iterator[Any]:
     if sync_playwright is None:
         pytest.skip("there is no Playwright here: make test-browser")
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here: apt-get install chromium, or CHROMIUM=/path/to/it")
-    with light_table(tmp_path_factory.mktemp("gallery")) as table, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def gallery(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+    with light_table(tmp_path_factory.mktemp("gallery")) as table:
         api = table.airflow.api
         dags = ["light_table", "slow_campaign", "secret_campaign", "empty_campaign"]
         api.wait_for_dags(dags)
         runs = {dag_id: api.trigger(dag_id) for dag_id in dags}
         for dag_id in ("light_table", "secret_campaign", "empty_campaign"):
             api.wait_for_run(dag_id, runs[dag_id], seconds=400, watch=table.airflow.check)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         yield Gallery(table, browser, runs)
-        browser.close()
+
+
+@pytest.fixture
+def desk(browser: Any) -> Iterator[Desk]:
+    laid = Desk(browser)
+    yield laid
+    laid.context.close()
 
 
 @pytest.fixture

@@ -19,22 +19,10 @@ import pytest
 
 from airflow_provider_runflow.landing.manifest import name_of_run
 from tests.browser.conftest import Gallery
+from tests.browser.looking import statuses, until
 
 pytestmark = pytest.mark.e2e
 Shot = Callable[[Any, str], Any]
-
-
-def until(look: Callable[[], Any], page: Any = None, *, seconds: float = 20) -> Any:
-    """Poll: the page's policy lets no one evaluate strings in it, Playwright's waiting functions included."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, f"it did not come in time; there is: {page_text(page)}"
-        time.sleep(0.02)
-    return found
-
-
-def page_text(page: Any) -> str:
-    return "" if page is None else str(page.locator("body").inner_text())[:1500]
 
 
 def all_loaded(page: Any) -> bool:
@@ -42,10 +30,6 @@ def all_loaded(page: Any) -> bool:
     return images.count() > 0 and all(
         image.evaluate("image => image.complete && image.naturalWidth > 0") for image in images.all()
     )
-
-
-def statuses(page: Any) -> list[str]:
-    return [each.get_attribute("class").split(" ", 1)[1] for each in page.locator("article.card").all()]
 
 
 class TestInAirflow:

@@ -12,7 +12,7 @@ export const STATUS_WORDS = {
   "not landed": "Not landed",
 };
 
-export function makeCard(card, { at, of, onOpen, onPick, isPicked }) {
+export function makeCard(card, { onOpen, onPick, isPicked }) {
   const name = itemName(card);
   const button = el("button", { type: "button", class: "open", tabIndex: -1, onclick: onOpen },
     frame(card),
@@ -24,7 +24,7 @@ export function makeCard(card, { at, of, onOpen, onPick, isPicked }) {
       el("span", { class: "muted cut" }, sizes(card) || "\u00a0"),
       el("span", { class: "cut", title: card.prompt ?? "" }, card.prompt ?? "\u00a0"),
       labels(card)),
-    el("span", { class: "for-readers" }, `, ${STATUS_WORDS[card.status]}, ${at + 1} of ${of}`));
+    el("span", { class: "for-readers" }, `, ${STATUS_WORDS[card.status]}`, el("span", { class: "place" })));
   const parts = [button];
   if (card.status === "landed") {
     const box = el("input", {

@@ -16,6 +16,11 @@ export function el(tag, properties = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
+// Writes only what is new: a screen reader reads out a live region whenever it is written.
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 // The page asks for a text to be read out without moving the focus.
 export function announce(text) {
   let live = byId("announcer");
@@ -23,29 +28,58 @@ export function announce(text) {
     live = el("div", { id: "announcer", class: "for-readers", role: "status" });
     document.body.append(live);
   }
-  live.textContent = text;
+  say(live, text);
 }
 
 // Within Airflow's frame a link must change the page around it. The frame's sandbox forbids that to the frame, but
-// not to the page of the same origin that holds it: the link that is clicked is one of its own.
+// not to the page of the same origin that holds it: the link that is clicked is one of its own. So it is with downloads,
+// which the frame of Airflow 3.1 does not allow.
+function clickOutside(properties) {
+  let place = document;
+  try {
+    place = window.parent.document;
+  } catch {
+    // embedded by another origin: then from here
+  }
+  const outside = place.createElement("a");
+  Object.assign(outside, properties);
+  place.body.append(outside);
+  outside.click();
+  outside.remove();
+}
+
+const isPlain = (event) => !(event.metaKey || event.ctrlKey || event.shiftKey);
+
 export function airflowLink(path, ...children) {
-  const address = base() + path;
+  const href = base() + path;
   return el("a", {
-    href: address,
+    href,
     onclick: (event) => {
-      if (window.parent === window || event.metaKey || event.ctrlKey || event.shiftKey) return;
+      if (window.parent === window || !isPlain(event)) return;
       event.preventDefault();
-      try {
-        const outside = window.parent.document.createElement("a");
-        outside.href = address;
-        window.parent.document.body.append(outside);
-        outside.click();
-        outside.remove();
-      } catch {
-        window.location.assign(address);
-      }
+      clickOutside({ href });
     },
   }, ...children);
+}
+
+// A link that saves what `fetchIt` brings, a name and a blob. A link alone does not carry the identity that Airflow 3.1
+// keeps in the page, and where the server refuses, the browser would show its answer in place of this page.
+export function saveLink(href, fetchIt, ...children) {
+  const said = el("span", { class: "muted", role: "status" });
+  const onclick = async (event) => {
+    if (!isPlain(event)) return;
+    event.preventDefault();
+    say(said, "");
+    try {
+      const { name, blob } = await fetchIt(href);
+      const local = URL.createObjectURL(blob);
+      clickOutside({ href: local, download: name });
+      setTimeout(() => URL.revokeObjectURL(local), 60000);
+    } catch (error) {
+      say(said, error.message || "It cannot be downloaded.");
+    }
+  };
+  return [el("a", { href, onclick }, ...children), said];
 }
 
 // What Airflow is served under: this page is at <base>/runflow/pictures.
@@ -70,5 +104,8 @@ export async function copy(text, button) {
   }
   button.textContent = done ? "Copied" : "Cannot copy here";
   announce(button.textContent);
-  setTimeout(() => { button.textContent = said; }, 1500);
+  setTimeout(() => {
+    button.textContent = said;
+    announce(""); // so that the next one is read out, too
+  }, 1500);
 }

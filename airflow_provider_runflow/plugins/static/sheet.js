@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The contact sheet: only the cards near the screen exist, so that thousands scroll as smoothly as ten.
 import { makeCard } from "./card.js";
-import { el } from "./dom.js";
-import { identityOf } from "./words.js";
+import { el, say } from "./dom.js";
+import { identityOf, instanceOf } from "./words.js";
 
 const GAP = 14;
 const TEXT_HEIGHT = 116;
 const HEADER_HEIGHT = 64;
 const FIRST_HEADER_HEIGHT = 36;
 const AHEAD = 700;
+
+// Made once a card: while somebody scrolls, this is asked for at each frame.
+const signatures = new WeakMap();
+
+function signatureOf(card) {
+  if (!signatures.has(card)) signatures.set(card, JSON.stringify(card));
+  return signatures.get(card);
+}
 
 export class Sheet {
   // `on` has open(card) and pick(card); `picked` is a set of identities.
@@ -32,12 +40,32 @@ export class Sheet {
   // Each group has a key, cards, and what makes its header, if it has one.
   fill(groups) {
     const before = this.cards[this.active];
+    const hadFocus = this.root.contains(document.activeElement);
+    const control = document.activeElement.closest?.(".pick") ? ".pick input" : "button.open";
     this.groups = groups;
     this.cards = groups.flatMap((group) => group.cards);
     this.indices = new Map(this.cards.map((card, at) => [identityOf(card), at]));
-    this.active = (before && this.indices.get(identityOf(before))) ?? Math.min(this.active, Math.max(0, this.cards.length - 1));
+    const next = before ? this.successor(before) : -1;
+    this.active = next >= 0 ? next : Math.min(this.active, Math.max(0, this.cards.length - 1));
     this.lay();
     this.draw();
+    if (hadFocus && !this.root.contains(document.activeElement)) this.take(next, control);
+  }
+
+  // Where a card is now; else the picture that its item got; else the first one of its task instance; else -1.
+  successor(card) {
+    const found = this.indices.get(identityOf(card));
+    if (found !== undefined) return found;
+    const instance = instanceOf(card);
+    const at = this.cards.findIndex((each) => instanceOf(each) === instance && (each.key ?? "") === (card.key ?? ""));
+    return at >= 0 ? at : this.cards.findIndex((each) => instanceOf(each) === instance);
+  }
+
+  // The keyboard is never lost: it goes to a card, or to the sheet. Nothing scrolls, for nobody asked for that.
+  take(at, control = "button.open") {
+    const element = at >= 0 ? this.shown.get(identityOf(this.cards[at]))?.element : null;
+    const target = element?.querySelector(control) ?? element?.querySelector("button.open") ?? this.root;
+    target.focus({ preventScroll: true });
   }
 
   lay() {
@@ -80,16 +108,13 @@ export class Sheet {
     const [from, to] = [-offset - AHEAD, -offset + window.innerHeight + AHEAD];
     const wanted = [];
     for (const row of this.rows) {
-      if (row.top + row.height < from) continue;
-      if (row.top > to) break;
+      if ((row.top + row.height < from || row.top > to) && !this.hasFocus(row)) continue;
       if (row.group) wanted.push(this.header(row));
       else for (let at = 0; at < row.count; at += 1) wanted.push(this.card(row, at));
     }
     const keep = new Set(wanted.map((each) => each.key));
     for (const [key, { element }] of this.shown) {
       if (keep.has(key)) continue;
-      // What has the focus stays, or the keyboard would be lost.
-      if (element.contains(document.activeElement)) continue;
       element.remove();
       this.shown.delete(key);
     }
@@ -102,6 +127,13 @@ export class Sheet {
     this.mark();
   }
 
+  // What has the focus exists wherever it is, or the keyboard would be lost.
+  hasFocus(row) {
+    if (!this.root.contains(document.activeElement)) return false;
+    if (row.group) return Boolean(this.shown.get(`header ${row.group.key}`)?.element.contains(document.activeElement));
+    return this.active >= row.first && this.active < row.first + row.count;
+  }
+
   header(row) {
     const key = `header ${row.group.key}`;
     return this.placed(key, `${row.group.signature ?? ""} ${row.top === 0}`, () => el("div", { class: "group" }, row.group.header()), 0, row.top, null, row.height);
@@ -111,30 +143,24 @@ export class Sheet {
     const index = row.first + at;
     const card = this.cards[index];
     const key = identityOf(card);
-    const signature = JSON.stringify([card.status, card.sha256, card.state, card.reason, card.cost_usd, card.progress, index, this.cards.length]);
-    const make = () => {
-      const element = makeCard(card, {
-        at: index,
-        of: this.cards.length,
-        isPicked: this.picked.has(key),
-        onOpen: () => this.on.open(this.cards[this.indices.get(key)] ?? card),
-        onPick: () => this.on.pick(this.cards[this.indices.get(key)] ?? card),
-      });
-      element.dataset.at = index;
-      return element;
-    };
-    return this.placed(key, signature, make, at * (this.side + GAP), row.top, this.side);
+    const make = () => makeCard(card, {
+      isPicked: this.picked.has(key),
+      onOpen: () => this.on.open(this.cards[this.indices.get(key)] ?? card),
+      onPick: () => this.on.pick(this.cards[this.indices.get(key)] ?? card),
+    });
+    const placed = this.placed(key, signatureOf(card), make, at * (this.side + GAP), row.top, this.side);
+    placed.element.dataset.at = index;
+    say(placed.element.querySelector(".place"), `, ${index + 1} of ${this.cards.length}`);
+    return placed;
   }
 
   placed(key, signature, make, left, top, width, height) {
     let known = this.shown.get(key);
     if (!known || known.signature !== signature) {
-      const hadFocus = known?.element.contains(document.activeElement);
       const element = make();
       known?.element.replaceWith(element);
       known = { element, signature };
       this.shown.set(key, known);
-      if (hadFocus) queueMicrotask(() => element.querySelector("button")?.focus({ preventScroll: true }));
     }
     const { style } = known.element;
     style.transform = `translate(${left}px, ${top}px)`;
@@ -197,7 +223,8 @@ export class Sheet {
   }
 
   focusOn(card) {
-    const at = this.indices?.get(identityOf(card));
-    if (at !== undefined) this.go(at);
+    const at = card ? this.successor(card) : this.active;
+    if (at >= 0 && this.cards.length) this.go(at);
+    else this.root.focus({ preventScroll: true });
   }
 }

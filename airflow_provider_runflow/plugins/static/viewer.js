@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The full picture with everything that is known of it; and two of them side by side.
-import { pictureAddress, show, sidecarOf } from "./api.js";
+import { fetchPicture, pictureAddress, show, sidecarOf } from "./api.js";
 import { STATUS_WORDS } from "./card.js";
-import { airflowLink, copy, el } from "./dom.js";
+import { airflowLink, copy, el, saveLink } from "./dom.js";
 import { altText, bytes, itemName, modelName, moment, money, pixels, taskPath } from "./words.js";
 
 function factsOf(card) {
@@ -54,11 +54,10 @@ function fullPicture(card, options = {}) {
 // An <img> does not tell what the server said.
 async function whyNot(card) {
   try {
-    const response = await fetch(pictureAddress(card));
-    const { detail } = await response.json();
-    return detail || "The picture cannot be shown.";
-  } catch {
+    await fetchPicture(pictureAddress(card));
     return "The picture cannot be shown.";
+  } catch (error) {
+    return error.message || "The picture cannot be shown.";
   }
 }
 
@@ -81,10 +80,13 @@ function derivatives(card) {
   return el("section", {}, el("h3", {}, "Derivatives"),
     el("ul", { class: "derivatives" }, card.derivatives.map((each) => el("li", {},
       each.sha256 && each.uri
-        ? el("a", { href: pictureAddress(card, { sha256: each.sha256, download: true }) }, each.name ?? "derivative")
+        ? saveLink(pictureAddress(card, { sha256: each.sha256, download: true }), fetchPicture, each.name ?? "derivative")
         : el("span", {}, each.name ?? "derivative"),
       el("span", { class: "muted" }, [pixels(each), bytes(each.size_bytes)].filter(Boolean).join(", "))))));
 }
+
+// Who may not look any more does not keep seeing.
+export const closeAll = () => document.querySelectorAll("dialog[open]").forEach((box) => box.close());
 
 function dialog(name, className, onClose) {
   const box = el("dialog", { class: className, "aria-label": name });
@@ -133,7 +135,7 @@ export function openViewer(cards, at, { onMove, onClose }) {
     const parts = [
       el("p", { class: "links" },
         airflowLink(taskPath(card), "Log of the task"),
-        landed ? el("a", { href: pictureAddress(card, { download: true }) }, "Download") : null),
+        landed ? saveLink(pictureAddress(card, { download: true }), fetchPicture, "Download") : null),
       factList(card),
       derivatives(card),
       landed ? more : null,

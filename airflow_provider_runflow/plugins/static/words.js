@@ -67,5 +67,6 @@ export function taskPath(card, tail = "") {
 export const runPath = (run, tail = "") =>
   `/dags/${encodeURIComponent(run.dag_id)}/runs/${encodeURIComponent(run.run_id)}${tail}`;
 
-export const identityOf = (card) =>
-  [card.dag_id, card.run_id, card.task_id, card.map_index, card.key ?? "", card.index ?? "-"].join("\u0000");
+export const instanceOf = (card) => [card.dag_id, card.run_id, card.task_id, card.map_index].join("\u0000");
+
+export const identityOf = (card) => [instanceOf(card), card.key ?? "", card.index ?? "-"].join("\u0000");
