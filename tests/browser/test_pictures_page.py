@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,22 @@ from tests.browser.looking import statuses, until
 
 pytestmark = pytest.mark.e2e
 Shot = Callable[[Any, str], Any]
+
+
+LIVE = "live_campaign"
+
+
+def live(gallery: Gallery) -> None:
+    """There is a run of the live campaign, and it has ended."""
+    api = gallery.table.airflow.api
+    if LIVE not in gallery.runs:
+        api.wait_for_dags([LIVE])
+        gallery.runs[LIVE] = api.trigger(LIVE)
+    assert api.wait_for_run(LIVE, gallery.runs[LIVE], seconds=240, watch=gallery.table.airflow.check) == "success"
+
+
+def names(page: Any) -> list[str]:
+    return list(page.locator("article .name").all_inner_texts())
 
 
 def all_loaded(page: Any) -> bool:
@@ -195,6 +212,92 @@ class TestTheSheet:
         page.goto(gallery.address("secret_campaign"))
         page.get_by_text("You are signed out").wait_for()
         shot(page, "signed-out")
+
+
+class TestACampaignThatGoesOn:
+    """`live_campaign`: a poster by GPT Image 2, with a derivative, and a sketch by FLUX."""
+
+    def test_a_picture_that_lands_takes_the_place_of_its_waiting_card_before_somebodys_eyes(
+        self, gallery: Gallery
+    ) -> None:
+        api = gallery.table.airflow.api
+        api.wait_for_dags([LIVE])
+        gallery.runs[LIVE] = api.trigger(LIVE)
+        page = gallery.page()
+        page.goto(gallery.address(LIVE, task_id="poster"))
+        until(lambda: statuses(page) == ["waiting"], page, seconds=120)
+        page.locator("article button.open").focus()
+        page.evaluate("() => { window.sameOne = true; }")
+        until(lambda: statuses(page) == ["landed"], page, seconds=240)
+        until(lambda: all_loaded(page), page)
+        assert page.evaluate("window.sameOne") is True
+        assert page.evaluate("document.activeElement.closest('article').className") == "card landed"
+        assert page.locator("#totals").inner_text().startswith("1 picture")
+        assert page.complaints == []
+
+    def test_dag_task_and_model_choose_what_is_shown(self, gallery: Gallery) -> None:
+        live(gallery)
+        page = gallery.page()
+        page.goto(f"{gallery.table.url}/runflow/pictures")
+        until(lambda: page.locator("article").count() > 10)
+        page.locator("#filter-dag").select_option(LIVE)
+        until(lambda: names(page) == ["poster", "sketch"], page)
+        page.goto(gallery.address(LIVE))
+        until(lambda: names(page) == ["poster", "sketch"], page)
+        page.locator("#filter-task").select_option("poster")
+        until(lambda: names(page) == ["poster"], page)
+        page.locator("#filter-task").select_option("")
+        page.locator("#filter-model").select_option("black-forest-labs/flux-1-1-pro")
+        until(lambda: names(page) == ["sketch"], page)
+
+    def test_sorted_by_time_the_task_that_ended_last_comes_first_or_last(self, gallery: Gallery) -> None:
+        live(gallery)
+        api = gallery.table.airflow.api
+        ended = {task: api.instance(LIVE, gallery.runs[LIVE], task)["end_date"] for task in ("poster", "sketch")}
+        page = gallery.page()
+        page.goto(gallery.address(LIVE))
+        page.locator("#filter-sort").select_option("newest")
+        until(lambda: names(page) == sorted(ended, key=lambda task: ended[task], reverse=True), page)
+        page.locator("#filter-sort").select_option("oldest")
+        until(lambda: names(page) == sorted(ended, key=lambda task: ended[task]), page)
+
+    def test_the_full_view_has_the_derivative_and_saves_it(self, gallery: Gallery) -> None:
+        from PIL import Image
+
+        live(gallery)
+        page = gallery.page()
+        page.goto(gallery.address(LIVE, task_id="poster"))
+        page.locator("article.landed button.open").click()
+        derivative = page.get_by_role("dialog").locator(".derivatives li")
+        assert "600 \u00d7 300" in derivative.inner_text()
+        with page.expect_download() as saving:
+            derivative.get_by_role("link", name="newsletter").click()
+        assert saving.value.suggested_filename.endswith(".webp")
+        with Image.open(saving.value.path()) as image:
+            assert (image.format, image.size) == ("WEBP", (600, 300))
+
+    def test_download_saves_the_untouched_bytes_from_the_tab_in_airflow(self, gallery: Gallery) -> None:
+        live(gallery)
+        page = gallery.page()
+        page.goto(gallery.task_tab("poster", LIVE))
+        frame = page.frame_locator("iframe")
+        frame.locator("article.landed button.open").click(timeout=30_000)
+        with page.expect_download() as saving:
+            frame.get_by_role("link", name="Download").click()
+        digest = hashlib.sha256(Path(saving.value.path()).read_bytes()).hexdigest()
+        assert digest in frame.get_by_role("dialog").inner_text()
+
+    def test_the_address_is_copied_and_that_is_said(self, gallery: Gallery) -> None:
+        live(gallery)
+        page = gallery.page()
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.goto(gallery.address(LIVE, task_id="poster"))
+        page.locator("article.landed button.open").click()
+        page.get_by_role("button", name="Copy: Address").click()
+        until(lambda: page.locator("#announcer").text_content() == "Copied", page)
+        copied = page.evaluate("() => navigator.clipboard.readText()")
+        assert copied.startswith("s3://brand-assets/light_table/")
+        assert copied in page.get_by_role("dialog").inner_text()
 
 
 class TestAccessibility:

@@ -25,6 +25,8 @@ REPOSITORY = HERE.parents[2]
 USERS = {"ada": "admin", "bob": "viewer", "eve": "viewer"}
 PASSWORDS = {name: f"{name}-password" for name in USERS}
 SLOW = {"route": "create", "prompt_contains": "painted slowly", "outcome": "succeeded", "seconds": 400}
+# Long enough for somebody to open a page and see it wait.
+PATIENT = {"route": "create", "prompt_contains": "painted patiently", "outcome": "succeeded", "seconds": 45}
 
 
 class AdasApi(AirflowApi):
@@ -85,7 +87,7 @@ def light_table(folder: Path, more_dags: Mapping[str, Path] | None = None) -> It
         s3 = LocalS3.start(folder / "s3", folder / "rclone.log")
         programs.append(s3.program)
         blocked = {"route": "create", "prompt_contains": "Scharf wie nie", "outcome": "blocked"}
-        emulator = Emulator.start(folder, [blocked, SLOW])
+        emulator = Emulator.start(folder, [blocked, SLOW, PATIENT])
         programs.append(emulator.program)
         aws = s3.connection(s3.wait())
         env = {

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import DAG
 
+from airflow_provider_runflow.operators.flux import Flux11ProOperator
 from airflow_provider_runflow.operators.gpt_image_2 import GptImage2BatchOperator, GptImage2Operator
 
 BUCKET = os.environ.get("LIGHT_TABLE_DESTINATION", "s3://brand-assets")
@@ -81,6 +82,19 @@ with DAG("slow_campaign", schedule=None, start_date=START, catchup=False, tags=[
         quality="high",
         destination=BUCKET + "/slow_batch",
         deferrable=True,
+    )
+
+with DAG("live_campaign", schedule=None, start_date=START, catchup=False, tags=["runflow"], default_args=RETRIED):
+    GptImage2Operator(
+        task_id="poster",
+        prompt="A harbour at dawn, painted patiently",
+        quality="low",
+        destination=BUCKET + HERE + "/poster",
+        derivatives=[{"name": "newsletter", "width": 600, "height": 300, "format": "webp"}],
+        deferrable=True,
+    )
+    Flux11ProOperator(
+        task_id="sketch", prompt="A harbour, a sketch", destination=BUCKET + HERE + "/sketch", deferrable=True
     )
 
 with DAG("secret_campaign", schedule=None, start_date=START, catchup=False, tags=["runflow"]):
