@@ -175,7 +175,7 @@ class Desk:
         elif path.startswith("/dags/"):
             self._picture(route)
         elif path == "/frame":
-            # The sandbox of Airflow 3.1.
+            # The sandbox of Airflow 3.1 and 3.2.
             frame = f'<iframe sandbox="allow-scripts allow-same-origin allow-forms" src="pictures?{address.query}"'
             route.fulfill(content_type="text/html", body=f'{frame} width="1200" height="800"></iframe>')
         else:

@@ -156,7 +156,8 @@ class TestWhoMayNotLookAnyMore:
 
         desk.tell = refuse
         desk.wait(4)
-        page.get_by_text(told).first.wait_for()
+        page.locator("#nothing").get_by_text(told).wait_for()
+        assert told in page.locator("#announcer").text_content()  # nobody has to find it
         until(lambda: page.locator("dialog").count() == 0, page)
         assert page.locator("article, main img").count() == 0
         assert page.locator("#compare-bar").is_hidden()
@@ -170,7 +171,7 @@ class TestWhoMayNotLookAnyMore:
         desk.tell = refuse
         desk.stop_the_clock()
         page = desk.open()
-        page.get_by_text("The pictures cannot be loaded (500)").first.wait_for()
+        page.locator("#nothing").get_by_text("The pictures cannot be loaded (500)").wait_for()
         assert page.locator("article").count() == 0
         desk.tell = lambda query: sheet([card("a", "waiting")], moving=True)
         desk.wait(15)

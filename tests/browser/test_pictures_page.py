@@ -199,18 +199,18 @@ class TestTheSheet:
         page.get_by_text("No pictures yet").wait_for()
         shot(page, "empty")
         page.goto(f"{gallery.table.url}/runflow/pictures?dag_id=light_table&run_id=nowhere")
-        page.get_by_text("There is no such DAG run").wait_for()
+        page.locator("#nothing").get_by_text("There is no such DAG run").wait_for()
         shot(page, "nowhere")
 
     def test_who_may_not_see_them_is_told_and_sees_nothing(self, gallery: Gallery, shot: Shot) -> None:
         page = gallery.page("eve")
         page.goto(gallery.address("secret_campaign"))
-        page.get_by_text("You may not see the pictures of this DAG").wait_for()
+        page.locator("#nothing").get_by_text("You may not see the pictures of this DAG").wait_for()
         assert page.locator("article, img").count() == 0
         shot(page, "eve")
         page.context.clear_cookies()
         page.goto(gallery.address("secret_campaign"))
-        page.get_by_text("You are signed out").wait_for()
+        page.locator("#nothing").get_by_text("You are signed out").wait_for()
         shot(page, "signed-out")
 
 

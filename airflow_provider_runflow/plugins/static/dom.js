@@ -33,7 +33,7 @@ export function announce(text) {
 
 // Within Airflow's frame a link must change the page around it. The frame's sandbox forbids that to the frame, but
 // not to the page of the same origin that holds it: the link that is clicked is one of its own. So it is with downloads,
-// which the frame of Airflow 3.1 does not allow.
+// which the frames of Airflow 3.1 and 3.2 do not allow.
 function clickOutside(properties) {
   let place = document;
   try {
