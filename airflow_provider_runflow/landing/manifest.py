@@ -29,6 +29,7 @@ SUMMARY = f"{STEM}.json"
 # 10,000 items take about 15 MB.
 MAX_BYTES = 256 * 1024 * 1024
 MAX_EXPONENT = 20
+MAX_CHARACTERS = 64
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,9 @@ def _outcome(value: Any) -> Outcome:
 
 def amount_of(value: Any) -> Decimal | None:
     """Read an amount of USD that anybody may have written; ``None`` for what is none."""
+    text = str(value) if isinstance(value, (str, int, float, Decimal)) else ""
     try:
-        amount = Decimal(str(value))
+        amount = Decimal(text if len(text) <= MAX_CHARACTERS else "")
     except InvalidOperation:
         return None
     # A million digits fit into a few characters (1e999999), and would be written out in full.

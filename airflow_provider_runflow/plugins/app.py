@@ -3,7 +3,7 @@
 The light table's HTTP interface, mounted by Airflow's API server below ``/runflow``.
 
 Page and scripts hold no data and are open to anyone. Everything else carries the user's Airflow identity, and is
-answered only to who may read the XComs of the DAG that it is about.
+answered only to who may read DAG runs, task instances and XComs of the DAG that it is about.
 """
 
 # No `from __future__ import annotations`: FastAPI evaluates the annotations of routes in this module's names.

@@ -91,12 +91,12 @@ def make_sheet(told: Iterable[tuple[Instance, Manifest | None]]) -> Sheet:
             troubles.append(f"{instance.task_id}: {manifest.trouble}")
         try:
             cards += list(_cards(instance, manifest))
+            if manifest is not None and manifest.underway:
+                costs += [each.row.cost_usd for each in manifest.rows]
+            costs.append(amount_of(result_of(instance).get("cost_usd")))
         except MALFORMED:
             # One task's XComs do not take the others' pictures away.
             troubles.append(f"{instance.task_id}: what it pushed is not in the form of this package.")
-        if manifest is not None and manifest.underway:
-            costs += [each.row.cost_usd for each in manifest.rows]
-        costs.append(result_of(instance).get("cost_usd"))
         moving = moving or instance.state in MOVING
     return Sheet(cards, _total(costs), moving, troubles)
 
@@ -291,7 +291,8 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> int | None:
-    return value if type(value) is int else None
+    # Beyond that a browser's numbers are not exact.
+    return value if type(value) is int and abs(value) < 2**53 else None
 
 
 def _labels(labels: Mapping[Any, Any]) -> dict[str, str]:

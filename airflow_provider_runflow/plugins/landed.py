@@ -17,6 +17,7 @@ then
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ MANIFESTS_BYTES = 32 * 1024 * 1024
 STORES = 32
 SILENT = "The store does not answer; the API server's log says more."
 REST_SECONDS = 10.0
+SLOW_SECONDS = 2.0
 #: What code meets in JSON that anybody may have written in another form.
 MALFORMED = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RecursionError)
 
@@ -111,6 +113,7 @@ class Stores:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._silent: dict[tuple[Any, ...], float] = {}
+        self._lock = threading.Lock()
         self._stores: BoundedCache[tuple[Store, str]] = BoundedCache(STORES)
         self._manifests: BoundedCache[Manifest] = BoundedCache(MANIFESTS_BYTES, lambda manifest: manifest.size + 1024)
 
@@ -122,7 +125,8 @@ class Stores:
         """
         scheme, bucket, folder, name = take_apart(uri)
         key = (scheme, bucket, folder if scheme == "file" else "", conn_id)
-        if self._now() < self._silent.get(key, float("-inf")):
+        began = self._now()
+        if began < self._silent.get(key, float("-inf")):
             raise NotShown(502, SILENT)
         try:
             store, root = self._stores.get(key, lambda: open_root(scheme, bucket, folder, conn_id))
@@ -130,15 +134,21 @@ class Stores:
         except RunflowError as error:
             # Its connection may have been mended meanwhile: a later request reads it anew.
             self._stores.drop(key)
-            self._rest(key)
+            if self._now() - began >= SLOW_SECONDS:
+                self._rest(key)
             # The message names the connection and what it may do: for the server's log, not for every viewer.
             raise NotShown(502, SILENT) from error
 
     def _rest(self, key: tuple[Any, ...]) -> None:
-        """Ask a store that failed nothing for a while: a page of thumbnails would wait for it one after another."""
-        now = self._now()
-        self._silent = {known: until for known, until in self._silent.items() if now < until}
-        self._silent[key] = now + REST_SECONDS
+        """
+        Ask a store that let us wait for nothing for a while: a page of thumbnails would wait one after another.
+
+        One that refuses at once is asked on: it may refuse this object alone.
+        """
+        with self._lock:
+            now = self._now()
+            self._silent = {known: until for known, until in self._silent.items() if now < until}
+            self._silent[key] = now + REST_SECONDS
 
     def manifest(self, instance: Instance) -> Manifest | None:
         """Return what a batch's manifest says, or is going to say; ``None`` when there is neither."""

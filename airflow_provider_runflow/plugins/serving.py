@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import threading
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ from airflow_provider_runflow.client.content_type import image_type
 from airflow_provider_runflow.landing.sidecar import sidecar_name, without_queries
 from airflow_provider_runflow.landing.store import MAX_JSON_BYTES, load_json
 from airflow_provider_runflow.plugins.bounded_cache import BoundedCache
-from airflow_provider_runflow.plugins.landed import NotShown, Picture, Stores
+from airflow_provider_runflow.plugins.landed import MALFORMED, NotShown, Picture, Stores
 
 # The largest master that any model draws is far below both.
 MAX_BYTES = 64 * 1024 * 1024
@@ -22,7 +23,7 @@ MAX_PIXELS = 40_000_000
 # The longest edge; what a card shows on a screen of double density.
 THUMBNAIL_EDGE = 480
 THUMBNAILS_BYTES = 64 * 1024 * 1024
-# Decoding takes memory, four bytes a pixel, and eight with transparency: this many pictures at a time.
+# Decoding takes memory, four to twelve bytes a pixel, 16 for WebP: this many pictures at a time.
 AT_ONCE = 2
 SIDECAR_FIELDS = (
     "schema_version",
@@ -104,7 +105,11 @@ class Pictures:
         image = data.get("image") if data is not None else None
         if data is None or not isinstance(image, dict) or image.get("sha256") != picture.sha256:
             return None
-        known: dict[str, Any] = without_queries({name: data[name] for name in SIDECAR_FIELDS if name in data})
+        try:
+            known: dict[str, Any] = without_queries({name: data[name] for name in SIDECAR_FIELDS if name in data})
+            json.dumps(known, allow_nan=False)
+        except MALFORMED:
+            return None  # it nests without end, or holds what is no JSON
         return known
 
 
@@ -129,7 +134,8 @@ def scale(original: Bytes) -> Bytes:
             mode = "RGBA" if see_through else "RGB"
             # Each step on the whole picture takes a copy of it, so it is made small first.
             whole = image if image.mode == mode else image.convert(mode)
-            small = whole.reduce(max(1, min(whole.size) // (THUMBNAIL_EDGE * 2), max(whole.size) // 4096))
+            factor = max(1, min(whole.size) // (THUMBNAIL_EDGE * 2), max(whole.size) // 4096)
+            small = whole.reduce(factor) if factor > 1 else whole
             small = ImageOps.exif_transpose(small)
             small.thumbnail((THUMBNAIL_EDGE, THUMBNAIL_EDGE), Image.Resampling.LANCZOS)
             out = io.BytesIO()

@@ -22,8 +22,8 @@ def manifest_underway(instance: Instance) -> Manifest | None:
     """
     if not instance.kept:
         return None
-    folder = str(facts_of(instance).get("destination") or "")
     try:
+        folder = str(facts_of(instance).get("destination") or "")
         rows = tuple(_rows(TaskStateLog(instance.kept), folder))
     except (JournalError, *MALFORMED):
         return None  # of a newer package, maybe; the task itself will say so

@@ -51,6 +51,7 @@ function take(answer) {
   const isNew = state.answer !== answer;
   state.answer = answer;
   state.cards = answer.cards;
+  if (isNew) repick();
   if (isNew || state.asDrawn !== state.dag) {
     filters.offer(answer.cards, answer.dag_ids);
     draw();
@@ -84,7 +85,8 @@ async function look() {
     if (looking !== mine) return;
     failedLooks += 1;
     failed(error);
-    next = error.status === 0 || error.status >= 500 ? Math.min(TROUBLED * failedLooks, 120000) : null;
+    // What asking again does not change; all else may pass, such as a 429 of a proxy.
+    next = [401, 403, 404, 422].includes(error.status) ? null : Math.min(TROUBLED * failedLooks, 120000);
   }
   looking = null;
   byId("sheet").setAttribute("aria-busy", "false");
@@ -115,7 +117,7 @@ function failed(error) {
   const words = {
     0: "The API server does not answer. This page tries again by itself.",
     401: "You are signed out of Airflow. Sign in again, then reload this page.",
-    403: "You may not see the pictures of this DAG: that takes the right to read its XComs.",
+    403: "You may not see the pictures of this DAG: that takes the right to read its runs, task instances and XComs.",
     404: error.message || "There is no such DAG run.",
   };
   const text = words[error.status] ?? `The pictures cannot be loaded (${error.status ?? error.name}). ${error.message}`;
@@ -271,6 +273,20 @@ function pick(card) {
   }
   sheet.repick();
   compareBar();
+}
+
+// A card that was chosen is the one of now: a retry may have made another picture of it, or none.
+function repick() {
+  if (!picked.size) return;
+  const now = new Map(state.cards.map((card) => [identityOf(card), card]));
+  const before = [...picked.values()];
+  for (const [key, card] of [...picked]) {
+    const successor = now.get(key);
+    if (successor?.status !== "landed") picked.delete(key);
+    else if (successor !== card) picked.set(key, successor);
+  }
+  const after = [...picked.values()];
+  if (after.length !== before.length || after.some((card, at) => card.sha256 !== before[at].sha256)) compareBar();
 }
 
 function compareBar() {

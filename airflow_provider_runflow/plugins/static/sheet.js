@@ -158,7 +158,10 @@ export class Sheet {
     let known = this.shown.get(key);
     if (!known || known.signature !== signature) {
       const element = make();
+      const hadFocus = known?.element.contains(document.activeElement);
       known?.element.replaceWith(element);
+      // The link of a group; for cards see fill().
+      if (hadFocus && element.classList.contains("group")) element.querySelector("a")?.focus({ preventScroll: true });
       known = { element, signature };
       this.shown.set(key, known);
     }

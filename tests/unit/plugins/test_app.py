@@ -284,6 +284,8 @@ class TestXComsOfAnotherForm:
             {"runflow_run": {}, "return_value": {"images": [], "cost_usd": "sNaN"}},
             {"runflow_run": {}, "return_value": {"images": [], "cost_usd": "1e99999999", "duration_ms": "x"}},
             {"runflow_batch": {"items": 10**30, "outcomes": {"x": []}, "waiting": "x"}},
+            {"runflow_batch": {"items": int("9" * 4300)}},
+            {"runflow_run": {}, "return_value": {"images": [], "cost_usd": "0." + "1" * 100_000}},
             {"runflow_batch": {"items": True, "outcomes": 5}, "return_value": {"manifest_uri": "//[x?y=secret"}},
             {"runflow_end": {"outcome": {}, "reason": 5}},
             {"runflow_end": 5, "runflow_run": "x"},
@@ -487,6 +489,14 @@ class TestTheSidecar:
         (world.bucket / "a.png.json").write_text(json.dumps({"image": {"sha256": "0" * 64}, "prompt": "x"}))
         answer = world.get(f"/api/dags/{DAG_ID}/sidecars/{sha256(MASTER)}", run_id=RUN, task_id="hero")
         assert answer.json() == {"sidecar": None}
+
+    @pytest.mark.parametrize("bad", ['{"a":' * 900 + "1" + "}" * 900, "NaN", "Infinity"])
+    def test_one_that_nests_without_end_or_is_no_json_is_none(self, world: World, bad: str) -> None:
+        image = world.stored("a.png", MASTER)
+        world.landed(image)
+        (world.bucket / "a.png.json").write_text(f'{{"image": {json.dumps(image)}, "input": {bad}}}')
+        answer = world.get(f"/api/dags/{DAG_ID}/sidecars/{sha256(MASTER)}", run_id=RUN, task_id="hero")
+        assert (answer.status_code, answer.json()) == (200, {"sidecar": None})
 
 
 class TestAskingAgain:

@@ -13,7 +13,8 @@ import pytest
 from airflow_provider_runflow.exceptions import DestinationError
 from airflow_provider_runflow.plugins import landed
 from airflow_provider_runflow.plugins.app import READERS
-from airflow_provider_runflow.plugins.landed import REST_SECONDS, NotShown, Stores
+from airflow_provider_runflow.plugins.landed import REST_SECONDS, SLOW_SECONDS, NotShown, Stores
+from airflow_provider_runflow.stores.object_storage import ObjectStorageStore
 from tests.unit.plugins.world import DAG_ID, RUN, World, png, sha256
 
 MASTER = png()
@@ -25,6 +26,7 @@ def test_a_store_that_does_not_answer_is_not_asked_again_for_a_while(monkeypatch
 
     def refuse(scheme: str, bucket: str, folder: str, conn_id: str | None) -> Any:
         asked.append(bucket)
+        now[0] += SLOW_SECONDS
         raise DestinationError("it does not answer")
 
     monkeypatch.setattr(landed, "open_root", refuse)
@@ -42,6 +44,22 @@ def test_a_store_that_does_not_answer_is_not_asked_again_for_a_while(monkeypatch
     now[0] += REST_SECONDS
     read("dead")
     assert asked == ["dead", "other", "dead"]
+
+
+def test_one_that_refuses_one_object_at_once_still_gives_the_others(world: World) -> None:
+    image = world.stored("a.png", MASTER)
+    stores, read = Stores(), ObjectStorageStore.read_document
+
+    def refuse(self: ObjectStorageStore, name: str, max_bytes: int) -> bytes | None:
+        if name == "denied.png":
+            raise DestinationError("403")
+        return read(self, name, max_bytes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ObjectStorageStore, "read_document", refuse)
+        with pytest.raises(NotShown):
+            stores.read(image["uri"].replace("a.png", "denied.png"), None, 100)
+        assert stores.read(image["uri"], None, 10**6) == MASTER
 
 
 def test_a_store_that_hangs_holds_only_so_many_threads_of_the_api_server(
