@@ -115,6 +115,48 @@ class TestWhatChangesInPlace:
         assert names(page) == ["a"]
         assert page.evaluate("document.activeElement.id") == "sheet"
 
+    def test_what_was_chosen_to_compare_is_the_card_of_now(self, desk: Desk) -> None:
+        desk.tell = lambda query: sheet([card("a"), card("b"), card("c", "waiting")], moving=True)
+        desk.stop_the_clock()
+        page = desk.open()
+        until(lambda: len(statuses(page)) == 3)
+        for at in (0, 1):
+            page.locator("article .pick input").nth(at).check()
+        assert "a  ↔  b" in page.locator("#compare-bar").text_content()
+        desk.tell = lambda query: sheet([card("a"), card("b", "failed"), card("c", "waiting")], moving=True)
+        desk.wait(4)
+        assert "a: choose one more" in page.locator("#compare-bar").text_content()
+
+    def test_the_focus_on_a_dag_runs_link_stays_when_its_totals_change(self, desk: Desk) -> None:
+        many = [card(f"s{n}") for n in range(30)]
+        desk.tell = lambda query: latest({"shop": many}, moving=True)
+        desk.stop_the_clock()
+        page = desk.open(NAVIGATION)
+        until(lambda: len(names(page)) > 1)
+        page.locator(".group a").first.focus()
+        link = page.evaluate("document.activeElement.textContent")
+        desk.tell = lambda query: latest({"shop": [*many, card("new")]}, moving=True)
+        desk.wait(4)
+        until(lambda: "31" in page.locator(".group").first.text_content(), page)
+        assert page.evaluate("document.activeElement.tagName") == "A"
+        assert page.evaluate("document.activeElement.textContent").replace("31", "30") == link
+
+    def test_a_refusal_that_may_pass_is_asked_again(self, desk: Desk) -> None:
+        desk.tell = lambda query: sheet([card("a", "waiting")], moving=True)
+        desk.stop_the_clock()
+        page = desk.open()
+        until(lambda: statuses(page) == ["waiting"])
+
+        def busy(query: dict[str, str]) -> Any:
+            raise Refuse(429)
+
+        desk.tell = busy
+        desk.wait(4)
+        assert statuses(page) == ["waiting"]
+        desk.tell = lambda query: sheet([card("a")])
+        desk.wait(15)
+        assert statuses(page) == ["landed"]
+
     def test_a_look_that_finds_nothing_new_writes_nothing(self, desk: Desk) -> None:
         desk.tell = lambda query: sheet(
             [card("a", "waiting"), card("b")], moving=True, troubles=["a: it cannot be read"]
