@@ -159,7 +159,9 @@ class Stores:
         try:
             # Its stamp changes with the result: what a retry wrote is read anew.
             name = name_of_run(vars(instance))
-            return self._manifests.get((uri, conn_id, instance.stamp), lambda: self._read_manifest(uri, name, conn_id))
+            # The name belongs to the key: what was read for its own task is not given to another that names it.
+            key = (uri, name, conn_id, instance.stamp)
+            return self._manifests.get(key, lambda: self._read_manifest(uri, name, conn_id))
         except NotShown as error:
             # What a task pushed may have any form, and strip_queries() knows only URLs.
             told = strip_queries(uri.partition("?")[0])

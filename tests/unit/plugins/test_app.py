@@ -218,6 +218,8 @@ class TestACraftedManifest:
         others = f"file://{world.bucket}/cat/{world.manifest_name()}"
         told = {"manifest_uri": others}
         world.instance("other", operator="GptImage2BatchOperator", runflow_batch={"items": 1}, return_value=told)
+        # What has been read for its own task, with the very same stamps, is not given to the other one either.
+        assert world.picture(sha256(MASTER), task_id="catalogue").status_code == 200
         assert world.picture(sha256(MASTER), task_id="other").status_code == 404
         answer = world.get(f"/api/dags/{DAG_ID}/pictures", run_id=RUN, task_id="other").json()
         assert "cup" not in json.dumps(answer)
