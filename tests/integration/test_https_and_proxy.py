@@ -31,6 +31,8 @@ pytestmark = pytest.mark.integration
 #: A name that only the proxy can find.
 NAME = "runflow.test"
 KEY = "rf_live_behind_a_proxy"
+#: The extensions of a certificate that must be marked critical.
+CRITICAL = (x509.BasicConstraints, x509.KeyUsage)
 
 
 class Gate:
@@ -86,27 +88,40 @@ def _hand_on(outside: ssl.SSLSocket, inside: socket.socket) -> None:
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """An authority of one's own, as a file, and the TLS of a server that it vouches for."""
+    authority = "The shop's own authority"
     began = datetime.now(timezone.utc) - timedelta(hours=1)
+    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 
-    def made(subject: str, issuer: str, key: Any, signer: Any, *extensions: x509.ExtensionType) -> bytes:
-        names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (issuer, subject)]
+    def made(subject: str, key: Any, *extensions: x509.ExtensionType) -> bytes:
+        names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (authority, subject)]
         builder = x509.CertificateBuilder(
             *names, key.public_key(), x509.random_serial_number(), began, began + timedelta(days=1)
         )
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-        return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        # Python 3.13 reads certificates strictly, as RFC 5280 has them: without these it trusts none.
+        whose = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+        for extension in (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), whose, *extensions):
+            builder = builder.add_extension(extension, critical=isinstance(extension, CRITICAL))
+        return builder.sign(authority_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     here = x509.SubjectAlternativeName([x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    authority = "The shop's own authority"
+    vouches = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
     (folder / "ca.pem").write_bytes(
-        made(authority, authority, authority_key, authority_key, x509.BasicConstraints(ca=True, path_length=None))
+        made(authority, authority_key, x509.BasicConstraints(ca=True, path_length=None), vouches)
     )
     secret = server_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    (folder / "server.pem").write_bytes(made(NAME, authority, server_key, authority_key, here) + secret)
+    (folder / "server.pem").write_bytes(made(NAME, server_key, here) + secret)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")
     return folder / "ca.pem", context
