@@ -53,7 +53,7 @@ class Fault:
     status: int | None = None
     """`status`: the HTTP status (503). `html`: the status of the page (200)."""
     headers: bool = False
-    """`status` 429: send Retry-After and X-RateLimit-*."""
+    """`status` 429: send Retry-After and the rate limit headers."""
     took_effect: bool = False
     """`status`: the request was processed, but its answer was replaced (a gateway gave up)."""
     seconds: float | None = None
