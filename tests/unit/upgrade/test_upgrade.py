@@ -123,4 +123,5 @@ def stripped(value: Any, names: tuple[str, ...]) -> Any:
 def test_this_release_has_left_something(world: World) -> None:
     if os.environ.get("KEEP_RELEASE") and world.deferrable:
         print(keep(world))
-    assert (KEPT / f"{airflow_provider_runflow.__version__}.json").exists()
+    kept = KEPT / f"{airflow_provider_runflow.__version__}.json"
+    assert kept.exists(), "a new version keeps what it writes: CONTRIBUTING.md, A release"
