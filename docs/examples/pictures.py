@@ -9,10 +9,11 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
-from airflow_provider_runflow.operators.flux import Flux11ProOperator
-from airflow_provider_runflow.operators.gpt_image_1_5 import GptImage15Operator
+from airflow_provider_runflow.operators.flux import Flux11ProOperator, Flux11ProUltraOperator
+from airflow_provider_runflow.operators.gpt_image_1_5 import GptImage15EditOperator, GptImage15Operator
 from airflow_provider_runflow.operators.gpt_image_2 import (
     GptImage2BatchOperator,
+    GptImage2EditBatchOperator,
     GptImage2EditOperator,
     GptImage2Operator,
 )
@@ -80,6 +81,24 @@ with DAG(
     )
     # [END edit]
 
+    # [START edit_more]
+    GptImage15EditOperator(
+        task_id="cut_out",
+        prompt="The cup alone, cut out",
+        references=["https://shop.example/cup.jpg"],
+        quality="low",
+        background="transparent",
+        destination=BUCKET + "/cut-outs",
+    )
+    GptImage2EditBatchOperator(
+        task_id="scenes",
+        references=["https://shop.example/cup.jpg"],  # for each item that names none of its own
+        requests=[{"key": place, "prompt": f"The same cup on {place}"} for place in ("oak", "slate", "linen")],
+        quality="low",
+        destination=BUCKET + "/scenes",
+    )
+    # [END edit_more]
+
     # [START other_models]
     GptImage15Operator(
         task_id="transparent",
@@ -94,11 +113,17 @@ with DAG(
         seed=7,
         destination=BUCKET + "/flux",
     )
+    Flux11ProUltraOperator(
+        task_id="ultra",
+        prompt="A street market at dawn, 35 mm photograph",
+        aspect_ratio="16:9",
+        destination=BUCKET + "/ultra",
+    )
     RunflowModelOperator(
         task_id="any_model",
         model="black-forest-labs/flux-1-1-pro-ultra",
-        input={"prompt": "A street market at dawn, 35 mm photograph", "aspect_ratio": "16:9"},
-        destination=BUCKET + "/ultra",
+        input={"prompt": "A street market at dusk, 35 mm photograph", "aspect_ratio": "16:9"},
+        destination=BUCKET + "/any",
     )
     # [END other_models]
 

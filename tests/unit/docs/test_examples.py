@@ -18,7 +18,19 @@ from tests.harness import Airflow
 from tests.unit.docs.pages import ROOT
 
 EXAMPLES = ROOT / "docs" / "examples" / "pictures.py"
-BUYING = ["banner", "another_banner", "portrait", "on_marble", "transparent", "flux", "any_model", "within_budget"]
+BUYING = [
+    "banner",
+    "another_banner",
+    "portrait",
+    "on_marble",
+    "cut_out",
+    "scenes",
+    "transparent",
+    "flux",
+    "ultra",
+    "any_model",
+    "within_budget",
+]
 
 
 @pytest.fixture
